@@ -1,0 +1,168 @@
+"""The stamp protocol: what a stamp is and how each step changes it, without any I/O.
+
+A stamp is the short byte string that a store keeps for a dependency (a table of a database):
+
+- absent (``None``): nobody knows who is writing;
+- settled: ``b"S"``, sequence (16 digits), wall time in ms (16 digits), nonce (16 bytes);
+- writing: ``b"W"`` and, for every lease, its token (16 bytes) and deadline in ms (16 digits).
+
+Numbers are decimal text so that a store's own script (Lua in Redis) reads them without a binary
+library. Every function takes the stamp as it is and returns the stamp as it must become; a store
+applies it atomically per stamp. `docs/explanation/protocol.md` says why the steps are right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+NONCE_BYTES = 16
+TOKEN_BYTES = 16
+_DIGITS = 16
+_LEASE_BYTES = TOKEN_BYTES + _DIGITS
+SETTLED_BYTES = 1 + 2 * _DIGITS + NONCE_BYTES
+
+#: The token of the lease that no writer owns: it only waits for unknown writers to be over.
+QUARANTINE = bytes(TOKEN_BYTES)
+
+#: The state of the store's counter is not part of a stamp; numbers wrap nowhere before this.
+MAX_NUMBER = 10**_DIGITS - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a step of the protocol needs to know besides the stamp.
+
+    Args:
+        now: the store's clock in ms; only ever compared with deadlines made from the same clock.
+        wall: the store's wall clock in ms since 1970, kept in settled stamps for `last_write`.
+        lease: how long a lease lasts, in ms.
+        sequence: the sequence that a stamp settled by this step gets.
+        nonce: 16 random bytes, so that no stamp ever returns to an earlier value.
+        durable: whether the store cannot lose stamps while a writer is in flight; only then does
+            an absent stamp need no quarantine.
+    """
+
+    now: int
+    wall: int
+    lease: int
+    sequence: int
+    nonce: bytes
+    durable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A settled stamp, taken apart.
+
+    Args:
+        sequence: the store's counter when it was settled.
+        wall: the store's wall clock then, in ms since 1970.
+        nonce: the random part.
+    """
+
+    sequence: int
+    wall: int
+    nonce: bytes
+
+
+def is_settled(stamp: bytes | None) -> bool:
+    """Tell whether entries may be stored and served under this stamp."""
+    return stamp is not None and len(stamp) == SETTLED_BYTES and stamp[:1] == b"S"
+
+
+def is_writing(stamp: bytes | None) -> bool:
+    """Tell whether a well-formed stamp holds leases."""
+    return (
+        stamp is not None
+        and stamp[:1] == b"W"
+        and len(stamp) > 1
+        and (len(stamp) - 1) % _LEASE_BYTES == 0
+    )
+
+
+def settled(sequence: int, wall: int, nonce: bytes) -> bytes:
+    """Make a settled stamp."""
+    return b"S%016d%016d%b" % (sequence, wall, nonce)
+
+
+def parse_settled(stamp: bytes | None) -> Settled | None:
+    """Take a settled stamp apart; None for any other, and for damaged ones."""
+    if not is_settled(stamp):
+        return None
+    assert stamp is not None
+    sequence, wall = stamp[1:17], stamp[17:33]
+    if not (sequence.isdigit() and wall.isdigit()):
+        return None
+    return Settled(int(sequence), int(wall), stamp[33:])
+
+
+def leases(stamp: bytes | None) -> dict[bytes, int]:
+    """Return the leases of a writing stamp as token → deadline in ms; none for any other stamp."""
+    found: dict[bytes, int] = {}
+    if not is_writing(stamp):
+        return found
+    assert stamp is not None
+    for start in range(1, len(stamp), _LEASE_BYTES):
+        deadline = stamp[start + TOKEN_BYTES : start + _LEASE_BYTES]
+        # A damaged deadline can only be kept for ever or dropped early; early would be unsafe.
+        found[stamp[start : start + TOKEN_BYTES]] = (
+            int(deadline) if deadline.isdigit() else MAX_NUMBER
+        )
+    return found
+
+
+def writing(held: dict[bytes, int]) -> bytes:
+    """Make a writing stamp of token → deadline in ms."""
+    return b"W" + b"".join(b"%b%016d" % lease for lease in held.items())
+
+
+def begin(stamp: bytes | None, token: bytes, step: Step) -> bytes:
+    """Put the writer's lease on a stamp, or renew it; acknowledged before the write can commit."""
+    held = _unexpired(stamp, step.now)
+    if not step.durable and not _known(stamp):
+        held[QUARANTINE] = step.now + step.lease
+    held[token] = step.now + step.lease
+    return writing(held)
+
+
+def end(stamp: bytes | None, token: bytes, step: Step) -> bytes:
+    """Take the writer's lease off; the last one settles a fresh stamp.
+
+    A lease that is gone means that other writers' leases may be gone too: quarantine, unless the
+    store cannot lose any, where it had simply run out.
+    """
+    held = leases(stamp)
+    mine = held.pop(token, None)
+    held = {t: deadline for t, deadline in held.items() if deadline > step.now}
+    if mine is None and not step.durable:
+        held[QUARANTINE] = step.now + step.lease
+    return writing(held) if held else _fresh(step)
+
+
+def touch(stamp: bytes | None, step: Step) -> bytes:
+    """Change a stamp without a lease: what was stored under the old one is never served again."""
+    held = _unexpired(stamp, step.now)
+    if not step.durable and not _known(stamp):
+        held[QUARANTINE] = step.now + step.lease
+    return writing(held) if held else _fresh(step)
+
+
+def settle(stamp: bytes | None, step: Step) -> bytes:
+    """What a reader may do to a stamp: settle it once its leases ran out, quarantine an absent one."""
+    if is_settled(stamp):
+        assert stamp is not None
+        return stamp
+    return touch(stamp, step)
+
+
+def _known(stamp: bytes | None) -> bool:
+    # A damaged stamp tells as little as an absent one.
+    return is_settled(stamp) or is_writing(stamp)
+
+
+def _unexpired(stamp: bytes | None, now: int) -> dict[bytes, int]:
+    return {token: deadline for token, deadline in leases(stamp).items() if deadline > now}
+
+
+def _fresh(step: Step) -> bytes:
+    return settled(step.sequence, step.wall, step.nonce)

@@ -1,0 +1,127 @@
+"""The contract that every store keeps.
+
+A store holds two kinds of values under keys that it is given whole (prefix included; ASCII without
+white space, at most 200 bytes): *entries*, which it may drop whenever it likes, and *stamps*, which
+it changes only by the steps of `querycache.stamps`, each step atomic per stamp.
+
+`querycache.testing.StoreContract` is the test suite of this contract.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+
+class StoreError(Exception):
+    """The store did not answer, or answered that it cannot do what was asked."""
+
+
+class StoreUnusable(Exception):
+    """The store can never work as configured: a missing extra, a wrong URL, a version too old."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """What every store is opened with.
+
+    Args:
+        prefix: what all keys of this store begin with, ASCII without white space.
+        lease: how long a writer's lease lasts, in ms.
+        timeout: connect and read timeout of a store that is reached over a socket, in seconds.
+    """
+
+    prefix: str = "qc"
+    lease: int = 5000
+    timeout: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """What a store tells of itself to people.
+
+    Args:
+        name: kind and place, such as ``"lmdb /dev/shm/…"``; never a password.
+        version: of the server or of the library.
+        entries: number of entries of this prefix, None where counting them would be slow.
+        used: bytes in use, None when unknown.
+        limit: bytes at most, None when unbounded or unknown.
+        details: anything else worth showing, name → value.
+    """
+
+    name: str
+    version: str
+    entries: int | None = None
+    used: int | None = None
+    limit: int | None = None
+    details: dict[str, str] = field(default_factory=dict)
+
+
+class Store(ABC):
+    """Entries and stamps behind one small interface; safe to use from threads and after a fork.
+
+    Opening a store connects to nothing; the first call does. Every method raises `StoreError` when
+    the store does not answer within the timeout, and nothing else for trouble of the store's own.
+    """
+
+    #: Whether stamps are never lost while any process of the store runs (see `stamps.Step.durable`).
+    durable: ClassVar[bool] = False
+
+    #: Whether values cross a network, so that large ones are worth compressing.
+    remote: ClassVar[bool] = True
+
+    def __init__(self, options: StoreOptions) -> None:
+        self.options = options
+
+    @abstractmethod
+    def read(self, entry: bytes, stamps: Sequence[bytes]) -> Sequence[bytes | None]:
+        """Return the entry's value followed by the stamps' values, in one round trip.
+
+        The stamps must be at least as fresh as the moment of the call: never from a replica, never
+        from a cache. None stands for what is absent. The entry may come from an earlier moment.
+        """
+
+    @abstractmethod
+    def stamps(self, stamps: Sequence[bytes]) -> Sequence[bytes | None]:
+        """Return the stamps' values, in one round trip; None for what is absent."""
+
+    @abstractmethod
+    def write(self, entry: bytes, value: bytes, ttl: float | None) -> None:
+        """Store an entry, for `ttl` seconds at most (None: as long as there is room)."""
+
+    @abstractmethod
+    def delete(self, entry: bytes) -> None:
+        """Drop an entry if it is there."""
+
+    @abstractmethod
+    def begin(self, stamps: Sequence[bytes], token: bytes) -> None:
+        """Apply `stamps.begin` to each stamp; returns when all of them hold the lease.
+
+        The same token again renews its leases.
+        """
+
+    @abstractmethod
+    def end(self, stamps: Sequence[bytes], token: bytes) -> None:
+        """Apply `stamps.end` to each stamp."""
+
+    @abstractmethod
+    def touch(self, stamps: Sequence[bytes]) -> None:
+        """Apply `stamps.touch` to each stamp; returns when all of them have changed."""
+
+    @abstractmethod
+    def settle(self, stamps: Sequence[bytes]) -> Sequence[bytes]:
+        """Apply `stamps.settle` to each stamp and return what they are now."""
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Drop every entry of this prefix; stamps stay."""
+
+    @abstractmethod
+    def info(self) -> StoreInfo:
+        """Tell people about the store."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of connections and files; a later call opens them again."""
