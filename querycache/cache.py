@@ -1,0 +1,285 @@
+"""The cache between compilers and a store: reads, writes in flight, outages."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from itertools import chain
+from typing import Any
+
+from querycache import codec, stamps
+from querycache.breaker import Breaker
+from querycache.conf import Config
+from querycache.entries import Forged, Sealer
+from querycache.exceptions import StoreUnavailable
+from querycache.keys import entry_key
+from querycache.leases import Lease, LeaseKeeper
+from querycache.stats import Counters
+from querycache.stores.base import Store, StoreError
+
+logger = logging.getLogger("querycache.cache")
+
+#: Bodies above this many bytes are compressed for stores that are reached over a network.
+COMPRESS_ABOVE = 16 * 1024
+
+Row = tuple[Any, ...]
+
+
+class QueryCache:
+    """One configuration with its store.
+
+    Args:
+        config: the settings.
+        secret: the project's `SECRET_KEY`.
+        open_store: makes the store when the first query needs it; it connects to nothing.
+    """
+
+    def __init__(self, config: Config, secret: str | bytes, open_store: Callable[[], Store]) -> None:
+        self.config = config
+        self.counters = Counters()
+        self.breaker = Breaker()
+        self.sealer = Sealer(secret)
+        self.entry_prefix = f"{config.key_prefix}:e:"
+        self.strict = config.consistency == "strict"
+        self.lease = config.lease_ms / 1000
+        self.keeper = LeaseKeeper(self._renew, self.lease)
+        self._open_store = open_store
+        self._debts: set[bytes] = set()
+        self._seen_writing: dict[bytes, tuple[bytes, float]] = {}
+        self._reported_damage = False
+
+    @cached_property
+    def store(self) -> Store:
+        """The store, opened by the first use."""
+        return self._open_store()
+
+    @property
+    def up(self) -> bool:
+        """Whether the store may be used; during an outage, tries it once in a while."""
+        return not self.breaker.down or self._recover()
+
+    # -- reads ---------------------------------------------------------------------------------
+
+    def lookup(
+        self, fingerprint: bytes, keys: Sequence[bytes]
+    ) -> tuple[list[Row] | None, Sequence[bytes | None] | None]:
+        """Look for the result of a query.
+
+        Args:
+            fingerprint: of the query.
+            keys: of the stamps of its dependencies.
+
+        Returns:
+            The rows, or None on a miss; and the stamps, or None when the store did not answer.
+        """
+        try:
+            found = self.store.read(entry_key(self.entry_prefix, fingerprint), keys)
+        except StoreError as error:
+            self.failed(error)
+            return None, None
+        entry = found[0]
+        current = found[1:]
+        if entry is None:
+            return None, current
+        try:
+            body = self.sealer.open(fingerprint, b"".join(current), entry)  # type: ignore[arg-type]
+            return (None if body is None else codec.decode(body)), current
+        except TypeError:
+            # A stamp is absent.
+            return None, current
+        except (Forged, codec.Damaged) as error:
+            self._damaged(error)
+            return None, current
+
+    def read_stamps(self, keys: Sequence[bytes]) -> Sequence[bytes | None] | None:
+        """Return the stamps as they are now, or None when the store did not answer."""
+        try:
+            return self.store.stamps(keys)
+        except StoreError as error:
+            self.failed(error)
+            return None
+
+    def usable(self, keys: Sequence[bytes], found: Sequence[bytes | None]) -> bytes | None:
+        """Return the joined stamps if results may be stored under them, else None.
+
+        Absent stamps, and leases that must have run out, are settled on the way; this must be called
+        before the query runs.
+        """
+        for stamp in found:
+            if not stamps.is_settled(stamp):
+                break
+        else:
+            return b"".join(found)  # type: ignore[arg-type]
+        waiting = [key for key, stamp in zip(keys, found, strict=True) if self._overdue(key, stamp)]
+        if not waiting:
+            return None
+        try:
+            renewed = dict(zip(waiting, self.store.settle(waiting), strict=True))
+        except StoreError as error:
+            self.failed(error)
+            return None
+        now = [renewed.get(key, stamp) for key, stamp in zip(keys, found, strict=True)]
+        if all(map(stamps.is_settled, now)):
+            return b"".join(now)  # type: ignore[arg-type]
+        return None
+
+    def keep(self, fingerprint: bytes, joined: bytes, rows: Sequence[Row]) -> None:
+        """Store a result under the stamps as they were before its query ran; never raises."""
+        body = self.encode(rows)
+        if body is None:
+            return
+        entry = self.sealer.seal(fingerprint, joined, body)
+        try:
+            self.store.write(entry_key(self.entry_prefix, fingerprint), entry, self.config.ttl)
+        except StoreError as error:
+            self.failed(error)
+        else:
+            self.counters.stored += 1
+
+    def encode(self, rows: Sequence[Row]) -> bytes | None:
+        """Encode rows that may be kept, else return None."""
+        if len(rows) > self.config.max_rows:
+            return None
+        try:
+            body = codec.encode(
+                rows, compress_above=COMPRESS_ABOVE if self.store.remote else None
+            )
+        except codec.Unencodable as error:
+            logger.debug("a result is not cached: %s", error)
+            return None
+        return body if len(body) <= self.config.max_bytes else None
+
+    def _overdue(self, key: bytes, stamp: bytes | None) -> bool:
+        # Asking the store to settle costs a round trip, so a reader waits until leases that it has
+        # watched unchanged for a whole lease must be over; the store's clock then decides.
+        if stamp is None or not stamps.is_writing(stamp):
+            return not stamps.is_settled(stamp)
+        seen = self._seen_writing.get(key)
+        now = time.monotonic()
+        if seen is None or seen[0] != stamp:
+            self._seen_writing[key] = (stamp, now)
+            return False
+        return now - seen[1] >= self.lease
+
+    def _damaged(self, error: Exception) -> None:
+        self.counters.damaged += 1
+        if not self._reported_damage:
+            self._reported_damage = True
+            logger.error(
+                "the store holds an entry that is damaged or not ours (%s); it and others are counted"
+                " as `damaged` and served from the database",
+                type(error).__name__,
+            )
+
+    # -- writes --------------------------------------------------------------------------------
+
+    def begin(self, keys: Sequence[bytes]) -> Lease | None:
+        """Announce a write; it may commit once this has returned.
+
+        Returns:
+            The lease to `end`, None where the store knows nothing of the write.
+
+        Raises:
+            StoreUnavailable: the store did not acknowledge, and `ON_STORE_FAILURE` is ``"raise"``.
+        """
+        if not self.strict:
+            return None
+        if self.up:
+            lease = Lease(keys, os.urandom(stamps.TOKEN_BYTES))
+            try:
+                self.store.begin(keys, lease.token)
+            except StoreError as error:
+                self.failed(error)
+            else:
+                self.keeper.hold(lease)
+                return lease
+        if self.config.on_store_failure == "raise":
+            raise StoreUnavailable(
+                "the write was refused: querycache's store cannot be told of it"
+                ' (ON_STORE_FAILURE is "raise")'
+            )
+        return None
+
+    def end(self, keys: Sequence[bytes], lease: Lease | None) -> None:
+        """Announce that a write is over, whatever became of it; never raises."""
+        self.counters.invalidations += 1
+        if lease is not None:
+            self.keeper.release(lease)
+            try:
+                self.store.end(keys, lease.token)
+            except StoreError as error:
+                # The lease is in the store and runs out by itself.
+                self.failed(error)
+        elif self.strict or not self.touch(keys):
+            self.owe(keys)
+
+    def touch(self, keys: Sequence[bytes]) -> bool:
+        """Invalidate without a lease; tells whether the store has acknowledged."""
+        if not self.up:
+            return False
+        try:
+            self.store.touch(keys)
+        except StoreError as error:
+            self.failed(error)
+            return False
+        return True
+
+    def owe(self, keys: Iterable[bytes]) -> None:
+        """Remember stamps that must change before this process serves from the cache again."""
+        self._debts.update(keys)
+        if not self.breaker.down:
+            self.breaker.trip("it was not told of a write")
+        logger.error(
+            "a write went on while the store was down; until it is back, other processes may serve"
+            " rows from before it"
+        )
+
+    def _renew(self, keys: Sequence[bytes], token: bytes) -> None:
+        self.store.begin(keys, token)
+
+    # -- outages -------------------------------------------------------------------------------
+
+    def failed(self, error: Exception) -> None:
+        """Note that a call to the store failed."""
+        self.counters.failures += 1
+        self.breaker.trip(error)
+
+    def _recover(self) -> bool:
+        if not self.breaker.acquire_probe():
+            return False
+        recovered = False
+        try:
+            # Whoever adds a debt while these are paid trips the breaker again.
+            debts = list(self._debts)
+            if debts:
+                self.store.touch(debts)
+                self._debts.difference_update(debts)
+            else:
+                self.store.stamps([f"{self.config.key_prefix}:s:probe".encode()])
+            recovered = True
+        except StoreError:
+            self.counters.failures += 1
+        finally:
+            self.breaker.release_probe(recovered=recovered)
+        return recovered
+
+    # -- life ----------------------------------------------------------------------------------
+
+    def after_fork(self) -> None:
+        """Drop what a child process must not share with its parent."""
+        self.breaker.after_fork()
+        self.keeper.after_fork()
+
+    def close(self) -> None:
+        """Stop the keeper and let go of the store."""
+        self.keeper.stop()
+        if "store" in self.__dict__:
+            self.store.close()
+
+
+def flatten(result: Iterable[Sequence[Row]]) -> list[Row]:
+    """Return the rows of what a compiler gives for `MULTI`."""
+    return list(chain.from_iterable(result))
