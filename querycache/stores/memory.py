@@ -1,0 +1,177 @@
+"""A store inside the process: for one process, and for tests."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+from querycache import stamps as protocol
+from querycache.stores.base import Store, StoreInfo, StoreOptions, StoreUnusable
+from querycache.stores.forks import watch_forks
+from querycache.stores.urls import parse_size, query_of
+
+DEFAULT_SIZE = 64 * 1024 * 1024
+
+# What an entry takes besides its value: key, tuple, two object headers, its share of a dict.
+_OVERHEAD = 300
+
+
+class MemoryStore(Store):
+    """Entries and stamps in dicts of this process, bounded in bytes.
+
+    Entries live in two generations: written into the young one, which becomes the old one when it
+    has taken half the room; what was in the old one and never asked for is dropped. So a hit costs
+    a dict lookup, takes no lock and keeps no order.
+
+    A forked child starts with an empty store: a copy would not see the writes of its parent.
+
+    Args:
+        options: what every store is opened with.
+        size: bytes that entries take at most, their overhead estimated; stamps are not counted.
+    """
+
+    durable: ClassVar[bool] = True
+    remote: ClassVar[bool] = False
+
+    def __init__(self, options: StoreOptions, size: int = DEFAULT_SIZE) -> None:
+        super().__init__(options)
+        self.size = size
+        self.after_fork()
+        watch_forks(self)
+
+    @classmethod
+    def from_url(cls, url: str, options: StoreOptions) -> MemoryStore:
+        """Open ``memory://?size=64mb``."""
+        parts = urlsplit(url)
+        if parts.netloc or parts.path.strip("/"):
+            raise StoreUnusable("memory:// takes no host and no path, only ?size=64mb")
+        query = query_of(url, {"size"})
+        return cls(options, parse_size(query["size"]) if "size" in query else DEFAULT_SIZE)
+
+    def after_fork(self) -> None:
+        """Begin empty, with a lock that no thread of the parent holds."""
+        self._lock = threading.Lock()
+        self._young: dict[bytes, tuple[bytes, float | None]] = {}
+        self._old: dict[bytes, tuple[bytes, float | None]] = {}
+        self._young_bytes = 0
+        self._old_bytes = 0
+        self._stamps: dict[bytes, bytes] = {}
+        self._sequence = 0
+
+    # -- entries -------------------------------------------------------------------------------
+
+    def read(self, entry: bytes, stamps: Sequence[bytes]) -> Sequence[bytes | None]:
+        item = self._young.get(entry)
+        if item is None:
+            item = self._promote(entry)
+        get = self._stamps.get
+        if item is None or (item[1] is not None and time.monotonic() >= item[1]):
+            return [None, *map(get, stamps)]
+        return [item[0], *map(get, stamps)]
+
+    def write(self, entry: bytes, value: bytes, ttl: float | None) -> None:
+        deadline = None if ttl is None else time.monotonic() + ttl
+        with self._lock:
+            self._drop(entry)
+            self._put(entry, (value, deadline))
+
+    def delete(self, entry: bytes) -> None:
+        with self._lock:
+            self._drop(entry)
+
+    def clear(self) -> None:
+        start = f"{self.options.prefix}:".encode()
+        with self._lock:
+            for entry in [*self._young, *self._old]:
+                if entry.startswith(start):
+                    self._drop(entry)
+
+    def _promote(self, entry: bytes) -> tuple[bytes, float | None] | None:
+        if entry not in self._old:
+            # The generations may change places meanwhile: then it is at worst a miss.
+            return self._young.get(entry)
+        with self._lock:
+            item = self._old.pop(entry, None)
+            if item is None:
+                return self._young.get(entry)
+            self._old_bytes -= _cost(entry, item[0])
+            self._put(entry, item)
+            return item
+
+    def _put(self, entry: bytes, item: tuple[bytes, float | None]) -> None:
+        cost, half = _cost(entry, item[0]), self.size // 2
+        if cost > half:
+            return
+        if self._young_bytes + cost > half:
+            self._old, self._old_bytes = self._young, self._young_bytes
+            self._young, self._young_bytes = {}, 0
+        self._young[entry] = item
+        self._young_bytes += cost
+
+    def _drop(self, entry: bytes) -> None:
+        if (item := self._young.pop(entry, None)) is not None:
+            self._young_bytes -= _cost(entry, item[0])
+        if (item := self._old.pop(entry, None)) is not None:
+            self._old_bytes -= _cost(entry, item[0])
+
+    # -- stamps --------------------------------------------------------------------------------
+
+    def stamps(self, stamps: Sequence[bytes]) -> Sequence[bytes | None]:
+        return [*map(self._stamps.get, stamps)]
+
+    def begin(self, stamps: Sequence[bytes], token: bytes) -> None:
+        self._change(stamps, lambda stamp, step: protocol.begin(stamp, token, step))
+
+    def end(self, stamps: Sequence[bytes], token: bytes) -> None:
+        self._change(stamps, lambda stamp, step: protocol.end(stamp, token, step))
+
+    def touch(self, stamps: Sequence[bytes]) -> None:
+        self._change(stamps, protocol.touch)
+
+    def settle(self, stamps: Sequence[bytes]) -> Sequence[bytes]:
+        return self._change(stamps, protocol.settle)
+
+    def _change(
+        self,
+        stamps: Sequence[bytes],
+        change: Callable[[bytes | None, protocol.Step], bytes],
+    ) -> list[bytes]:
+        with self._lock:
+            self._sequence += 1
+            step = protocol.Step(
+                now=time.monotonic_ns() // 1_000_000,
+                wall=time.time_ns() // 1_000_000,
+                lease=self.options.lease,
+                sequence=self._sequence,
+                nonce=os.urandom(protocol.NONCE_BYTES),
+                durable=True,
+            )
+            known = self._stamps
+            changed = [change(known.get(stamp), step) for stamp in stamps]
+            known.update(zip(stamps, changed, strict=True))
+            return changed
+
+    # -- the rest ------------------------------------------------------------------------------
+
+    def info(self) -> StoreInfo:
+        with self._lock:
+            return StoreInfo(
+                name="memory of this process",
+                version=f"Python {platform.python_version()}",
+                entries=len(self._young) + len(self._old),
+                used=self._young_bytes + self._old_bytes,
+                limit=self.size,
+                details={"stamps": str(len(self._stamps))},
+            )
+
+    def close(self) -> None:
+        """Nothing is let go of: stamps that were lost here could not be told from new ones."""
+
+
+def _cost(entry: bytes, value: bytes) -> int:
+    return len(entry) + len(value) + _OVERHEAD
