@@ -1,0 +1,140 @@
+"""Everything that is run on this project: `nox -l` lists it, `nox -s tests` runs the tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from itertools import chain
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "venv"
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["lint", "types", "docs", "tests"]
+
+PROJECT = nox.project.load_toml()
+
+#: Every extra: tests cover all stores, and skip those whose server is not there.
+EVERYTHING = ".[{}]".format(",".join(PROJECT["project"]["optional-dependencies"]))
+
+#: Django → the Python versions it runs on, of those that the project supports.
+MATRIX = {
+    "5.2": ["3.11", "3.12", "3.13"],
+    "6.0": ["3.12", "3.13"],
+    "6.1": ["3.12", "3.13"],
+}
+
+
+def group(name: str) -> list[str]:
+    """Return the requirements of a dependency group."""
+    return list(nox.project.dependency_groups(PROJECT, name))
+
+
+def install_for_tests(session: nox.Session, *requirements: str) -> None:
+    """Install the project, all extras and the drivers of the databases that can run here."""
+    drivers = []
+    # mysqlclient is compiled against the library that one of these describes.
+    if shutil.which("mariadb_config") or shutil.which("mysql_config"):
+        drivers.append("mysqlclient>=2.2.7")
+    session.install("-e", EVERYTHING, *group("test"), *drivers, *requirements)
+
+
+def run_tests(session: nox.Session) -> None:
+    """Run pytest; what follows ``--`` on the command line goes to it."""
+    session.run("python", "-c", "import django; print('Django', django.get_version())")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests: this Python, the newest Django that it supports, every database and store.
+
+    Tests of a server that cannot run here are skipped; QUERYCACHE_REQUIRE_SERVERS=1 fails them.
+    """
+    install_for_tests(session)
+    run_tests(session)
+
+
+@nox.session
+@nox.parametrize(
+    ("python", "django"),
+    [
+        nox.param(python, django, id=f"python{python}-django{django}")
+        for django, pythons in MATRIX.items()
+        for python in pythons
+    ],
+)
+def matrix(session: nox.Session, django: str) -> None:
+    """Run the tests with every supported pair of Python and Django."""
+    install_for_tests(session, f"Django=={django}.*")
+    run_tests(session)
+
+
+@nox.session(python="3.11")
+def lowest(session: nox.Session) -> None:
+    """Run the tests with the oldest release of each dependency that the project promises."""
+    project = PROJECT["project"]
+    promised = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    oldest = [requirement.partition(",")[0].replace(">=", "==") for requirement in promised]
+    install_for_tests(session, *oldest)
+    run_tests(session)
+
+
+@nox.session
+def stores(session: nox.Session) -> None:
+    """Run only the tests of the stores."""
+    install_for_tests(session)
+    session.run("python", "-m", "pytest", "tests/stores", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format; `nox -s lint -- --fix` repairs what can be."""
+    session.install(*group("lint"))
+    fix = "--fix" in session.posargs
+    session.run("ruff", "check", *(["--fix"] if fix else []))
+    session.run("ruff", "format", *([] if fix else ["--check", "--diff"]))
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types, strictly, with the plugin of django-stubs."""
+    install_for_tests(session, *group("types"))
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into build/docs; a warning is an error."""
+    session.install("-e", ".", *group("docs"))
+    session.run(
+        "sphinx-build", "--fail-on-warning", "--keep-going", "--fresh-env",
+        "-b", "dirhtml", "docs", "build/docs", *session.posargs,
+    )  # fmt: skip
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks in short; what follows ``--`` is given to them in place of ``--quick``."""
+    install_for_tests(session, *group("bench"))
+    session.run("python", "-m", "benchmarks", *(session.posargs or ["--quick"]))
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Run the demo as a user would: from the built package, outside the checkout."""
+    session.install(".[demo]")
+    folder = session.create_tmp()
+    with session.chdir(folder):
+        session.run("python", "-m", "querycache", "demo", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build the sdist and the wheel, and check that the wheel holds the package alone."""
+    session.install("build", "twine")
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build")
+    session.run("twine", "check", "--strict", *map(os.fspath, Path("dist").iterdir()))
