@@ -27,6 +27,8 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
 from querycache import conf
+from querycache.stores import open_store
+from querycache.stores.base import StoreUnusable
 
 TAG = "querycache"
 _OBJ = "QUERYCACHE"
@@ -126,10 +128,14 @@ def check_names(app_configs: AppConfigs, **kwargs: Any) -> list[checks.CheckMess
 def check_store(app_configs: AppConfigs, **kwargs: Any) -> list[checks.CheckMessage]:
     """Report a store that can never work as configured."""
     config = _config()
+    if config is None:
+        return []
     try:
-        if config is not None:
-            conf.store_kind(config, settings.CACHES)
-    except ImproperlyConfigured as error:
+        conf.store_kind(config, settings.CACHES)
+        if "://" in config.store:
+            # Opening reads the URL and imports the client; the first call would connect.
+            open_store(config.store, config.store_options()).close()
+    except (ImproperlyConfigured, ImportError, StoreUnusable) as error:
         return [checks.Error(str(error), obj=_OBJ, id="querycache.E005")]
     return []
 

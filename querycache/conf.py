@@ -12,18 +12,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from querycache import values
-from querycache.values import SCHEMES, Around, StoreKind
+from querycache.stores import SCHEMES
+from querycache.stores.base import StoreOptions
+from querycache.values import Around
 
 UNKNOWN_KEY: Final = "E001"
 
-#: No store at all: the library leaves every query alone.
-Off = Literal["off"]
+#: What keeps the entries; "off" is no store at all, and every query is left alone.
+StoreKind = Literal["memory", "lmdb", "redis", "memcached", "off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,10 @@ class Config:
     triggers: Mapping[str, tuple[str, ...]]
     raw_sql: Literal["track", "ignore"]
     context: Callable[[Any], object] | str | None
+
+    def store_options(self) -> StoreOptions:
+        """Return what every store is opened with."""
+        return StoreOptions(self.key_prefix, self.lease_ms, self.timeout)
 
     def context_function(self) -> Callable[[Any], object] | None:
         """Return what tells the tenant of a connection, imported now where `context` is a path.
@@ -217,7 +223,7 @@ def problems(raw: object, around: Around | None = None) -> list[Problem]:
     return _read(raw, around or Around.settings())[1]
 
 
-def store_kind(config: Config, caches: Mapping[str, Mapping[str, Any]]) -> StoreKind | Off:
+def store_kind(config: Config, caches: Mapping[str, Mapping[str, Any]]) -> StoreKind:
     """Return the kind of store that the settings lead to, without opening it.
 
     Args:
@@ -228,11 +234,13 @@ def store_kind(config: Config, caches: Mapping[str, Mapping[str, Any]]) -> Store
         ImproperlyConfigured: a cache's backend, or the client of the store, cannot be imported.
     """
     scheme, is_url, _ = config.store.partition("://")
-    if is_url:
-        kind: StoreKind | Off = SCHEMES[scheme]
-        client = _CLIENTS.get(kind)
-    else:
-        kind, client = _kind_of_cache(config.store, caches[config.store])
+    # The module that a scheme leads to has the name of the kind.
+    kind = (
+        cast("StoreKind", SCHEMES[scheme.lower()][0])
+        if is_url
+        else _kind_of_cache(config.store, caches[config.store])
+    )
+    client = _CLIENTS.get(kind)
     if client is not None and find_spec(client) is None:
         raise ImproperlyConfigured(
             f"The {kind} store needs {client}, which is not installed: "
@@ -241,29 +249,29 @@ def store_kind(config: Config, caches: Mapping[str, Mapping[str, Any]]) -> Store
     return kind
 
 
-#: Cache backends (and what inherits from them) that a store goes to by itself, and its client.
-_BACKENDS: Final[Mapping[str, tuple[StoreKind | Off, str | None]]] = MappingProxyType(
+#: Cache backends (and what inherits from them) that say by themselves which store to use.
+_BACKENDS: Final[Mapping[str, StoreKind]] = MappingProxyType(
     {
-        "django.core.cache.backends.dummy.DummyCache": ("off", None),
-        "django.core.cache.backends.memcached.BaseMemcachedCache": ("memcached", "pymemcache"),
-        "django.core.cache.backends.redis.RedisCache": ("redis", "redis"),
-        "django_redis.cache.RedisCache": ("redis", "redis"),
-        "django_valkey.base.BaseValkeyCache": ("redis", "valkey"),
+        "django.core.cache.backends.dummy.DummyCache": "off",
+        "django.core.cache.backends.memcached.BaseMemcachedCache": "memcached",
+        "django.core.cache.backends.redis.RedisCache": "redis",
+        "django_redis.cache.RedisCache": "redis",
+        "django_valkey.base.BaseValkeyCache": "redis",
     }
 )
 _CLIENTS: Final[Mapping[str, str]] = MappingProxyType({"redis": "redis", "memcached": "pymemcache"})
 
 
-def _kind_of_cache(alias: str, options: Mapping[str, Any]) -> tuple[StoreKind | Off, str | None]:
+def _kind_of_cache(alias: str, options: Mapping[str, Any]) -> StoreKind:
     try:
         backend = import_string(options["BACKEND"])
     except (ImportError, KeyError) as error:
         raise ImproperlyConfigured(f"CACHES[{alias!r}] has no backend: {error}") from error
     for ancestor in backend.__mro__:
-        found = _BACKENDS.get(f"{ancestor.__module__}.{ancestor.__qualname__}")
-        if found is not None:
-            return found
-    return "lmdb", None
+        kind = _BACKENDS.get(f"{ancestor.__module__}.{ancestor.__qualname__}")
+        if kind is not None:
+            return kind
+    return "lmdb"
 
 
 def _read(raw: object, around: Around) -> tuple[dict[str, Any], list[Problem]]:

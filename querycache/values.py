@@ -12,29 +12,15 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from django.conf import settings
 
+from querycache.stores import SCHEMES, parse_size
+from querycache.stores.base import StoreUnusable
+
 WRONG_VALUE: Final = "E002"
 UNKNOWN_SCHEME: Final = "E004"
-
-StoreKind = Literal["memory", "lmdb", "redis", "memcached"]
-
-#: What a URL in ``STORE`` may begin with, and the kind of store that it names.
-SCHEMES: Final[Mapping[str, StoreKind]] = MappingProxyType(
-    {
-        "memory": "memory",
-        "lmdb": "lmdb",
-        "redis": "redis",
-        "rediss": "redis",
-        "unix": "redis",
-        "redis+sentinel": "redis",
-        "redis+cluster": "redis",
-        "valkey": "redis",
-        "memcached": "memcached",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,35 +72,14 @@ def nearest(name: object, names: Iterable[str]) -> str | None:
     return folded[found[0]] if found else None
 
 
-def parse_size(size: object) -> int:
-    """Read a number of bytes: an int, or text such as ``"512kb"``, ``"1mb"``, ``"1.5 MiB"``.
-
-    ``kb``, ``mb`` and ``gb`` are powers of 1000; ``kib``, ``mib`` and ``gib`` of 1024.
-
-    Raises:
-        WrongError: it is neither, or less than one byte.
-    """
-    if isinstance(size, str):
-        found = _SIZE.fullmatch(size.strip().lower())
-        if found is None:
-            raise WrongError
-        size = int(float(found[1]) * _UNITS[found[2]])
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        raise WrongError
-    return size
-
-
-_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?) *([kmg]i?b|b?)", re.ASCII)
-_UNITS = {"": 1, "b": 1} | {
-    f"{letter}{infix}b": base**power
-    for power, letter in enumerate("kmg", 1)
-    for infix, base in (("", 1000), ("i", 1024))
-}
-
-
 def size(value: object, around: Around) -> int:
-    """Read a number of bytes."""
-    return parse_size(value)
+    """Read a number of bytes above 0, or a size such as ``"1mb"``."""
+    if not isinstance(value, str):
+        return count(value, around)
+    try:
+        return parse_size(value)
+    except (StoreUnusable, OverflowError):
+        raise WrongError from None
 
 
 def count(value: object, around: Around) -> int:
@@ -208,7 +173,7 @@ def store(value: object, around: Around) -> str:
     if not isinstance(value, str):
         raise WrongError
     scheme, is_url, _ = value.partition("://")
-    if is_url and scheme not in SCHEMES:
+    if is_url and scheme.lower() not in SCHEMES:
         raise WrongError(
             nearest(scheme, SCHEMES),
             f"a URL with one of the schemes {', '.join(SCHEMES)}",

@@ -58,7 +58,7 @@ def ids(**querycache: Any) -> list[str]:
 
 
 def only(**querycache: Any) -> django_checks.CheckMessage:
-    messages = run(STORE="memcached://localhost:11211", **querycache)
+    messages = run(STORE="redis://localhost", **querycache)
     assert len(messages) == 1, messages
     return messages[0]
 
@@ -156,6 +156,11 @@ def test_store_whose_client_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     messages = run(STORE="redis://localhost")
     assert [message.id for message in messages] == ["querycache.E005"]
     assert "querycache[redis]" in text(messages[0])
+
+
+@pytest.mark.parametrize("store", ["memory://host", "memory://?sise=1mb", "memory://?size=much"])
+def test_store_whose_url_makes_no_sense(store: str) -> None:
+    assert "E005" in ids(STORE=store)
 
 
 def test_store_without_backend() -> None:

@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querycache import conf
-from querycache.values import SCHEMES, Around, parse_size
+from querycache.stores import SCHEMES
+from querycache.stores.base import StoreOptions
+from querycache.values import Around
 
 AROUND = Around(caches=("default", "sessions"), databases=("default", "replica"))
 
@@ -100,7 +102,9 @@ ALLOWED: list[tuple[str, Any, str, Any]] = [
     ("TTL", 0.5, "ttl", 0.5),
     ("MAX_ROWS", 1, "max_rows", 1),
     ("MAX_BYTES", 1, "max_bytes", 1),
-    ("MAX_BYTES", "2MB", "max_bytes", 2_000_000),
+    ("MAX_BYTES", "2MB", "max_bytes", 2 * 1024**2),
+    ("MAX_BYTES", "1.5 kb", "max_bytes", 1536),
+    ("STORE", "REDIS://place", "store", "REDIS://place"),
     ("KEY_PREFIX", "shop-1.a_B", "key_prefix", "shop-1.a_B"),
     ("KEY_PREFIX", "x" * 32, "key_prefix", "x" * 32),
     ("DATABASES", None, "databases", None),
@@ -168,6 +172,9 @@ REFUSED: list[tuple[str, Any]] = [
     ("MAX_BYTES", "much"),
     ("MAX_BYTES", "-1mb"),
     ("MAX_BYTES", "1e6"),
+    ("MAX_BYTES", "9" * 400),
+    ("MAX_BYTES", ""),
+    ("MAX_BYTES", b"1mb"),
     ("MAX_BYTES", True),
     ("MAX_BYTES", None),
     ("KEY_PREFIX", ""),
@@ -303,32 +310,6 @@ def test_a_long_value_is_shown_in_short() -> None:
     assert len(str(problem(MODE="x" * 10_000))) < 200
 
 
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        ("1", 1),
-        ("12b", 12),
-        ("1kb", 1000),
-        ("1 KiB", 1024),
-        ("1.5mb", 1_500_000),
-        (" 2MiB ", 2 * 1024**2),
-        ("1gb", 10**9),
-        ("1gib", 2**30),
-        (7, 7),
-    ],
-)
-def test_sizes(text: str | int, size: int) -> None:
-    assert parse_size(text) == size
-
-
-@pytest.mark.parametrize(
-    "text", ["", "b", "1tb", "1 m b", "0.1b", "\u0661mb", ".5mb", "1_000", None]
-)
-def test_what_is_no_size(text: str | None) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011
-        parse_size(text)
-
-
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -385,9 +366,15 @@ def test_the_store_that_a_cache_leads_to(backend: str, kind: str) -> None:
     assert conf.store_kind(load(), {"default": {"BACKEND": backend}}) == kind
 
 
-@pytest.mark.parametrize(("scheme", "kind"), SCHEMES.items())
-def test_the_store_that_a_url_leads_to(scheme: str, kind: str) -> None:
-    assert conf.store_kind(load(STORE=f"{scheme}://place"), {}) == kind
+@pytest.mark.parametrize("scheme", [*SCHEMES, "REDIS"])
+def test_the_store_that_a_url_leads_to(scheme: str) -> None:
+    kind = conf.store_kind(load(STORE=f"{scheme}://place"), {})
+    assert kind == (scheme if scheme in {"memory", "lmdb", "memcached"} else "redis")
+
+
+def test_store_options() -> None:
+    config = load(KEY_PREFIX="shop", LEASE=2, TIMEOUT=0.5)
+    assert config.store_options() == StoreOptions(prefix="shop", lease=2000, timeout=0.5)
 
 
 @pytest.mark.parametrize("options", [{}, {"BACKEND": "nowhere.Cache"}])
