@@ -1,0 +1,185 @@
+"""The steps of `querycache.stamps` in Lua, so that Redis applies each of them in one piece.
+
+KEYS are the stamps, the counter and the server's identity; ARGV are the lease in ms, the writer's
+token (empty where there is no writer) and 16 random bytes. Numbers stay text of 16 digits wherever
+they can: text of one length compares as its numbers do, and Lua's numbers are too short for the
+largest ones.
+Nothing here is newer than Redis 6.0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+# The counter is never below the server's clock in µs, so it does not go back when it is lost, nor
+# when the server comes back with an old one.
+_COMMON = """
+local time = redis.call('TIME')
+local micros = time[1] * 1000000 + time[2]
+local millis = math.floor(micros / 1000)
+local now = string.format('%016.0f', millis)
+local deadline = string.format('%016.0f', millis + ARGV[1])
+local token, nonce = ARGV[2], ARGV[3]
+local quarantine = string.rep('\\0', 16)
+local counter, identity = KEYS[#KEYS - 1], KEYS[#KEYS]
+
+local fresh_stamp
+local function fresh()
+  if not fresh_stamp then
+    local last = redis.call('GET', counter)
+    local sequence = micros
+    if last and #last <= 16 and string.find(last, '^%d+$') then
+      sequence = math.max(sequence, last + 1)
+    end
+    sequence = string.format('%016.0f', sequence)
+    redis.call('SET', counter, sequence)
+    redis.call('TOUCH', identity)
+    fresh_stamp = 'S' .. sequence .. now .. nonce
+  end
+  return fresh_stamp
+end
+
+local function is_settled(stamp)
+  return stamp and #stamp == 49 and string.sub(stamp, 1, 1) == 'S'
+end
+
+local function is_writing(stamp)
+  return stamp and string.sub(stamp, 1, 1) == 'W' and #stamp > 1 and (#stamp - 1) % 32 == 0
+end
+
+-- The leases that have not run out, without that of one writer, in the order of the stamp; and
+-- whether that writer's was among them, run out or not.
+local function leases(stamp, without)
+  local all, kept, ends, found = {}, {}, {}, false
+  if is_writing(stamp) then
+    for at = 2, #stamp, 32 do
+      local owner, text = string.sub(stamp, at, at + 15), string.sub(stamp, at + 16, at + 31)
+      if not string.find(text, '^%d+$') then
+        text = '9999999999999999'
+      end
+      if not ends[owner] then
+        all[#all + 1] = owner
+      end
+      ends[owner] = text
+    end
+    for _, owner in ipairs(all) do
+      if owner == without then
+        found = true
+        ends[owner] = nil
+      elseif ends[owner] > now then
+        kept[#kept + 1] = owner
+      else
+        ends[owner] = nil
+      end
+    end
+  end
+  return kept, ends, found
+end
+
+local function put(kept, ends, owner)
+  if not ends[owner] then
+    kept[#kept + 1] = owner
+  end
+  ends[owner] = deadline
+end
+
+local function writing(kept, ends)
+  local parts = {'W'}
+  for _, owner in ipairs(kept) do
+    parts[#parts + 1] = owner
+    parts[#parts + 1] = ends[owner]
+  end
+  return table.concat(parts)
+end
+
+local function without_lease(stamp)
+  local kept, ends = leases(stamp)
+  if not (is_settled(stamp) or is_writing(stamp)) then
+    put(kept, ends, quarantine)
+  end
+  if #kept > 0 then
+    return writing(kept, ends)
+  end
+  return fresh()
+end
+"""
+
+_BEGIN = """
+local function step(stamp)
+  local kept, ends = leases(stamp)
+  if not (is_settled(stamp) or is_writing(stamp)) then
+    put(kept, ends, quarantine)
+  end
+  put(kept, ends, token)
+  return writing(kept, ends)
+end
+"""
+
+_END = """
+local function step(stamp)
+  local kept, ends, found = leases(stamp, token)
+  if not found then
+    put(kept, ends, quarantine)
+  end
+  if #kept > 0 then
+    return writing(kept, ends)
+  end
+  return fresh()
+end
+"""
+
+_TOUCH = """
+local step = without_lease
+"""
+
+_SETTLE = """
+local function step(stamp)
+  if is_settled(stamp) then
+    return stamp
+  end
+  return without_lease(stamp)
+end
+"""
+
+# MGET answers "absent" for a key that holds no string, and SET replaces it: a foreign value under
+# a stamp's key is mended like a damaged one.
+_APPLY = """
+local stamps = redis.call('MGET', unpack(KEYS, 1, #KEYS - 2))
+for i, stamp in ipairs(stamps) do
+  local new = step(stamp)
+  if new ~= stamp then
+    redis.call('SET', KEYS[i], new)
+    stamps[i] = new
+  end
+end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script and the digest that Redis knows it by.
+
+    Args:
+        text: the whole script.
+    """
+
+    text: bytes
+    digest: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        digest = hashlib.sha1(self.text, usedforsecurity=False).hexdigest().encode()
+        object.__setattr__(self, "digest", digest)
+
+
+def _script(step: str, answer: str) -> Script:
+    return Script((_COMMON + step + _APPLY + answer).encode())
+
+
+BEGIN = _script(_BEGIN, "return 1\n")
+END = _script(_END, "return 1\n")
+TOUCH = _script(_TOUCH, "return 1\n")
+SETTLE = _script(_SETTLE, "return stamps\n")
+
+#: More keys than this in one call would be too many for Lua's stack.
+MOST_KEYS = 1000
