@@ -276,6 +276,7 @@ def test_unknown_scheme_has_its_own_check_and_lists_the_known() -> None:
         "reddis://user:s3cret@host/0",
         "reddis://:s3cret@host",
         "reddis://user:s3/cr?et:s3cret@host",
+        "reddis://user:pass@s3cret@host",
         "reddis://host/0?password=s3cret",
         "redis:/user:s3cret@host",
         "user:s3cret@host",
