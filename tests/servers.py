@@ -42,7 +42,7 @@ rm -rf "$3"
 
 
 class Unavailable(Exception):
-    """The server cannot run here: its program is not installed or did not start."""
+    """The server cannot run here: its program or its account is not there."""
 
 
 def require(reason: Unavailable) -> NoReturn:
@@ -91,7 +91,7 @@ def free_port() -> int:
             with contextlib.suppress(OSError):
                 probe.bind(("127.0.0.1", port))
                 return port
-    raise Unavailable("no free port")
+    raise RuntimeError("no free port")
 
 
 class Server(ABC):
@@ -139,7 +139,8 @@ class Server(ABC):
         """Start the server, the first time in a new folder, and wait until it answers.
 
         Raises:
-            Unavailable: its program is missing, or it does not come up.
+            Unavailable: its program is missing.
+            RuntimeError: it does not come up; the message holds the end of its output.
         """
         if self.running:
             return self
@@ -220,13 +221,13 @@ class Server(ABC):
             command: the program and its arguments.
 
         Raises:
-            Unavailable: it failed; the message holds its output.
+            RuntimeError: it failed; the message holds its output.
         """
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, cwd=self.folder, **self._user()
         )
         if done.returncode:
-            raise Unavailable(f"{command[0]} failed: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+            raise RuntimeError(f"{command[0]} failed: {done.stdout[-2000:]}{done.stderr[-2000:]}")
         return done
 
     def _user(self) -> dict[str, Any]:
@@ -281,7 +282,7 @@ class Server(ABC):
         log_end = self.log()[-2000:]
         self.kill()
         if last:
-            raise Unavailable(f"{self.command()[0]} does not come up: {log_end}")
+            raise RuntimeError(f"{self.command()[0]} does not come up: {log_end}")
         return False
 
     def _end(self, how: signal.Signals) -> None:

@@ -274,9 +274,31 @@ def settings_of_pool(pool: Any, options: StoreOptions) -> tuple[Callable[..., An
     settings = getattr(pool, "connection_kwargs", None)
     if connection_class is None or settings is None or hasattr(pool, "sentinel_manager"):
         raise StoreUnusable(f"{type(pool).__name__} does not lead to one Redis server")
+    if not issubclass(connection_class, redis.connection.AbstractConnection):
+        # valkey-py's: the same words, but classes and exceptions of its own.
+        plain = _PLAIN_CONNECTIONS.get(connection_class.__name__)
+        if plain is None:
+            raise StoreUnusable(f"{connection_class.__name__} is no connection of redis-py")
+        settings = {
+            name: value
+            for name, value in settings.items()
+            if name in _PLAIN_SETTINGS or name.startswith("ssl_")
+        }
+        connection_class = plain
     return connection_class, _settings(settings, options)
 
 
+_PLAIN_CONNECTIONS = {
+    "Connection": redis.Connection,
+    "SSLConnection": redis.SSLConnection,
+    "UnixDomainSocketConnection": redis.UnixDomainSocketConnection,
+}
+_PLAIN_SETTINGS = frozenset(
+    [
+        *("client_name", "db", "host", "password", "path", "port", "username"),
+        *("socket_keepalive", "socket_keepalive_options", "socket_type"),
+    ]
+)
 _TIMEOUTS = ("socket_timeout", "socket_connect_timeout")
 
 

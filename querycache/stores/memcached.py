@@ -1,0 +1,251 @@
+"""Entries and stamps in memcached."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Self
+
+from querycache import stamps as protocol
+from querycache.stores import memcached_wire as wire
+from querycache.stores.base import Store, StoreError, StoreInfo, StoreOptions, StoreUnusable
+from querycache.stores.memcached_wire import Address, MemcacheServerError, Node, node_of
+
+# A round is lost only when another writer's is won, so that many lost ones are no bad luck.
+_ROUNDS = 200
+
+# From here on memcached takes an expiry for a point of time, and from 2038 on for one long past.
+_RELATIVE = 30 * 86400
+_LATEST = 2**31 - 1
+
+_GENERATION_BYTES = 8
+
+Change = Callable[[bytes | None, protocol.Step], bytes]
+
+
+class MemcachedStore(Store):
+    """One or several memcached servers, each key on one of them for good.
+
+    Limits:
+        Clock: the server's, in whole seconds, so a lease lasts up to two seconds longer.
+        Nodes: one that is down is an outage of its keys; the list of nodes and its order must be
+        the same in every process, and changing it needs a restart of all.
+        Size: an entry above the server's item size (1 MB by default) is not stored.
+        Steps: two round trips and one for each stamp.
+        Trust: memcached asks for no password; whoever reaches it can remove entries and stamps.
+
+    Args:
+        addresses: host and port or socket path of each node.
+        options: what every store is opened with.
+        extra: more arguments of pymemcache's client, such as ``tls_context``.
+    """
+
+    durable = False
+    remote = True
+
+    def __init__(
+        self,
+        addresses: Sequence[Address],
+        options: StoreOptions,
+        *,
+        extra: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(options)
+        self._nodes = [Node(where, options, extra or {}) for where in addresses]
+        if not self._nodes:
+            raise StoreUnusable("no address of a memcached is given")
+        self._counter = f"{options.prefix}:sequence".encode()
+        self._generation = f"{options.prefix}:generation".encode()
+
+    @classmethod
+    def from_url(cls, url: str, options: StoreOptions) -> Self:
+        """Make a store of a URL; nothing is connected.
+
+        Args:
+            url: ``memcached://host:port,host:port`` or ``memcached:///path/of.sock``.
+            options: what every store is opened with.
+
+        Raises:
+            StoreUnusable: the URL cannot be read.
+        """
+        places = url.partition("://")[2]
+        if not places.startswith("/"):
+            places = places.rstrip("/")
+        return cls([wire.address(place) for place in places.split(",")], options)
+
+    def read(self, entry: bytes, stamps: Sequence[bytes]) -> Sequence[bytes | None]:
+        home = node_of(self._nodes, entry)
+        if len(self._nodes) == 1:
+            found = home.call(_get, [entry, self._generation, *stamps])
+        else:
+            # The entry before its stamps: these must not be older.
+            found = home.call(_get, [entry, self._generation]) | self._get(stamps)
+        value, generation = found.get(entry), found.get(self._generation)
+        home.generation = generation
+        if value is not None:
+            fits = generation is not None and value[:_GENERATION_BYTES] == generation
+            value = value[_GENERATION_BYTES:] if fits else None
+        return [value, *map(found.get, stamps)]
+
+    def stamps(self, stamps: Sequence[bytes]) -> Sequence[bytes | None]:
+        return list(map(self._get(stamps).get, stamps))
+
+    def write(self, entry: bytes, value: bytes, ttl: float | None) -> None:
+        node = node_of(self._nodes, entry)
+        generation = node.generation or node.call(self._current_generation)
+        node.generation = generation
+        node.call(_set, entry, generation + value, ttl)
+
+    def delete(self, entry: bytes) -> None:
+        node_of(self._nodes, entry).call(_delete, entry)
+
+    def begin(self, stamps: Sequence[bytes], token: bytes) -> None:
+        self._apply(stamps, lambda stamp, step: protocol.begin(stamp, token, step))
+
+    def end(self, stamps: Sequence[bytes], token: bytes) -> None:
+        self._apply(stamps, lambda stamp, step: protocol.end(stamp, token, step))
+
+    def touch(self, stamps: Sequence[bytes]) -> None:
+        self._apply(stamps, protocol.touch)
+
+    def settle(self, stamps: Sequence[bytes]) -> Sequence[bytes]:
+        now = self._apply(stamps, protocol.settle)
+        return [now[stamp] for stamp in stamps]
+
+    def clear(self) -> None:
+        # memcached cannot list its keys. Each entry carries the generation that it was written in,
+        # and a read fetches the current one along with the entry; the others are no hits any more
+        # and leave by eviction.
+        for node in self._nodes:
+            generation = os.urandom(_GENERATION_BYTES)
+            node.call(_set_generation, self._generation, generation)
+            node.generation = generation
+
+    def info(self) -> StoreInfo:
+        figures: list[dict[bytes, Any]] = [node.call(_stats) for node in self._nodes]
+        evicted = sum(int(stats.get(b"evictions", 0)) for stats in figures)
+        versions = {_text(stats.get(b"version", b"unknown")) for stats in figures}
+        return StoreInfo(
+            name="memcached " + ",".join(node.where for node in self._nodes),
+            version=", ".join(sorted(versions)),
+            used=sum(int(stats.get(b"bytes", 0)) for stats in figures) or None,
+            limit=sum(int(stats.get(b"limit_maxbytes", 0)) for stats in figures) or None,
+            details={"nodes": str(len(self._nodes)), "evicted_keys": str(evicted)},
+        )
+
+    def close(self) -> None:
+        for node in self._nodes:
+            node.close()
+
+    def _by_node(self, keys: Iterable[bytes]) -> dict[Node, list[bytes]]:
+        shares: dict[Node, list[bytes]] = {}
+        for key in dict.fromkeys(keys):
+            shares.setdefault(node_of(self._nodes, key), []).append(key)
+        return shares
+
+    def _get(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        found: dict[bytes, bytes] = {}
+        for node, share in self._by_node(keys).items():
+            found |= node.call(_get, share)
+        return found
+
+    def _apply(self, stamps: Sequence[bytes], change: Change) -> dict[bytes, bytes]:
+        """Change each stamp; returns what they are now."""
+        now: dict[bytes, bytes] = {}
+        for node, share in self._by_node(stamps).items():
+            now |= node.call(self._change, share, change)
+        return now
+
+    def _change(self, client: Any, keys: list[bytes], change: Change) -> dict[bytes, bytes]:
+        now: dict[bytes, bytes] = {}
+        for _ in range(_ROUNDS):
+            # Asked before the stamps are read, and cut to seconds: a lease is taken for over only
+            # after it is, and a new one lasts at least as long as it must.
+            clock = wire.seconds(client) * 1000
+            left: list[bytes] = []
+            found = client.gets_many(keys)
+            for key in keys:
+                old, unique = found.get(key, (None, None))
+                new = self._changed(old, change, clock)
+                if new == old:
+                    done = True
+                elif old is None:
+                    done = client.add(key, new)
+                else:
+                    done = client.cas(key, new, unique)
+                if done:
+                    now[key] = new
+                else:
+                    left.append(key)
+            if not left:
+                return now
+            keys = left
+        raise StoreError(f"stamps in memcached change faster than {_ROUNDS} tries can follow")
+
+    def _changed(self, old: bytes | None, change: Change, clock: int) -> bytes:
+        nonce = os.urandom(protocol.NONCE_BYTES)
+        # One second more, since the clock may be about to tick.
+        lease = self.options.lease + 1000
+        step = protocol.Step(clock, clock, lease, 0, nonce, self.durable)
+        new = change(old, step)
+        if new == old or not protocol.is_settled(new):
+            return new
+        # A number is taken after the stamp was read and never kept for a second try: between two
+        # tries another writer may commit, and the stamp would look older than that commit.
+        sequence = node_of(self._nodes, self._counter).call(self._next_sequence)
+        return change(old, protocol.Step(clock, clock, lease, sequence, nonce, self.durable))
+
+    def _next_sequence(self, client: Any) -> int:
+        for _ in range(_ROUNDS):
+            number = client.incr(self._counter, 1)
+            if number is not None:
+                return int(number)
+            # Microseconds, so that it does not go back when it was lost, whatever was counted.
+            client.add(self._counter, b"%d" % (wire.seconds(client) * 1_000_000))
+        raise StoreError("memcached keeps no counter")
+
+    def _current_generation(self, client: Any) -> bytes:
+        generation = os.urandom(_GENERATION_BYTES)
+        for _ in range(_ROUNDS):
+            if client.add(self._generation, generation):
+                return generation
+            found: bytes | None = client.get(self._generation)
+            if found is not None:
+                return found
+        raise StoreError("memcached keeps no key")
+
+
+def _get(client: Any, keys: list[bytes]) -> dict[bytes, bytes]:
+    found: dict[bytes, bytes] = client.get_many(keys)
+    return found
+
+
+def _set(client: Any, key: bytes, value: bytes, ttl: float | None) -> None:
+    expiry = 0 if ttl is None else max(1, math.ceil(ttl))
+    if expiry >= _RELATIVE:
+        expiry += wire.seconds(client)
+        if expiry > _LATEST:
+            expiry = 0
+    try:
+        client.set(key, value, expire=expiry)
+    except MemcacheServerError:
+        # Larger than an item may be, or no memory for it; what was there before is gone too.
+        client.close()
+
+
+def _set_generation(client: Any, key: bytes, value: bytes) -> None:
+    client.set(key, value)
+
+
+def _delete(client: Any, key: bytes) -> None:
+    client.delete(key)
+
+
+def _stats(client: Any) -> dict[bytes, Any]:
+    figures: dict[bytes, Any] = client.stats()
+    return figures
+
+
+def _text(value: Any) -> str:
+    return value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
