@@ -17,8 +17,8 @@ from querycache.entries import Forged, Sealer
 from querycache.exceptions import StoreUnavailable
 from querycache.keys import entry_key
 from querycache.leases import Lease, LeaseKeeper
-from querycache.stats import Counters
-from querycache.stores.base import Store, StoreError
+from querycache.counters import Counters
+from querycache.stores.base import Store, StoreError, StoreUnusable
 
 logger = logging.getLogger("querycache.cache")
 
@@ -26,6 +26,9 @@ logger = logging.getLogger("querycache.cache")
 COMPRESS_ABOVE = 16 * 1024
 
 Row = tuple[Any, ...]
+
+#: A server that turns out to be too old, say, is an outage to pages; checks and commands say more.
+FAILURES = (StoreError, StoreUnusable)
 
 
 class QueryCache:
@@ -37,13 +40,19 @@ class QueryCache:
         open_store: makes the store when the first query needs it; it connects to nothing.
     """
 
-    def __init__(self, config: Config, secret: str | bytes, open_store: Callable[[], Store]) -> None:
+    def __init__(
+        self, config: Config, secret: str | bytes, open_store: Callable[[], Store]
+    ) -> None:
         self.config = config
         self.counters = Counters()
         self.breaker = Breaker()
         self.sealer = Sealer(secret)
         self.entry_prefix = f"{config.key_prefix}:e:"
         self.strict = config.consistency == "strict"
+        self.ignores_raw = config.raw_sql == "ignore"
+        #: Shadow mode never serves: every hit is run on the database and compared.
+        self.shadow = config.mode == "shadow"
+        self.inspects = self.shadow or config.verify > 0
         self.lease = config.lease_ms / 1000
         self.keeper = LeaseKeeper(self._renew, self.lease)
         self._open_store = open_store
@@ -77,7 +86,7 @@ class QueryCache:
         """
         try:
             found = self.store.read(entry_key(self.entry_prefix, fingerprint), keys)
-        except StoreError as error:
+        except FAILURES as error:
             self.failed(error)
             return None, None
         entry = found[0]
@@ -98,7 +107,7 @@ class QueryCache:
         """Return the stamps as they are now, or None when the store did not answer."""
         try:
             return self.store.stamps(keys)
-        except StoreError as error:
+        except FAILURES as error:
             self.failed(error)
             return None
 
@@ -118,7 +127,7 @@ class QueryCache:
             return None
         try:
             renewed = dict(zip(waiting, self.store.settle(waiting), strict=True))
-        except StoreError as error:
+        except FAILURES as error:
             self.failed(error)
             return None
         now = [renewed.get(key, stamp) for key, stamp in zip(keys, found, strict=True)]
@@ -134,7 +143,7 @@ class QueryCache:
         entry = self.sealer.seal(fingerprint, joined, body)
         try:
             self.store.write(entry_key(self.entry_prefix, fingerprint), entry, self.config.ttl)
-        except StoreError as error:
+        except FAILURES as error:
             self.failed(error)
         else:
             self.counters.stored += 1
@@ -144,9 +153,7 @@ class QueryCache:
         if len(rows) > self.config.max_rows:
             return None
         try:
-            body = codec.encode(
-                rows, compress_above=COMPRESS_ABOVE if self.store.remote else None
-            )
+            body = codec.encode(rows, compress_above=COMPRESS_ABOVE if self.store.remote else None)
         except codec.Unencodable as error:
             logger.debug("a result is not cached: %s", error)
             return None
@@ -191,7 +198,7 @@ class QueryCache:
             lease = Lease(keys, os.urandom(stamps.TOKEN_BYTES))
             try:
                 self.store.begin(keys, lease.token)
-            except StoreError as error:
+            except FAILURES as error:
                 self.failed(error)
             else:
                 self.keeper.hold(lease)
@@ -210,10 +217,10 @@ class QueryCache:
             self.keeper.release(lease)
             try:
                 self.store.end(keys, lease.token)
-            except StoreError as error:
+            except FAILURES as error:
                 # The lease is in the store and runs out by itself.
                 self.failed(error)
-        elif self.strict or not self.touch(keys):
+        elif not self.touch(keys):
             self.owe(keys)
 
     def touch(self, keys: Sequence[bytes]) -> bool:
@@ -222,20 +229,21 @@ class QueryCache:
             return False
         try:
             self.store.touch(keys)
-        except StoreError as error:
+        except FAILURES as error:
             self.failed(error)
             return False
         return True
 
     def owe(self, keys: Iterable[bytes]) -> None:
         """Remember stamps that must change before this process serves from the cache again."""
+        if not self._debts:
+            logger.error(
+                "a write went on while the store was down; until it is back and has been told, other"
+                " processes may serve rows from before the write"
+            )
         self._debts.update(keys)
         if not self.breaker.down:
             self.breaker.trip("it was not told of a write")
-        logger.error(
-            "a write went on while the store was down; until it is back, other processes may serve"
-            " rows from before it"
-        )
 
     def _renew(self, keys: Sequence[bytes], token: bytes) -> None:
         self.store.begin(keys, token)
@@ -250,20 +258,23 @@ class QueryCache:
     def _recover(self) -> bool:
         if not self.breaker.acquire_probe():
             return False
+        # A write that ends while these are paid puts its debt into the new set.
+        debts, self._debts = self._debts, set()
         recovered = False
         try:
-            # Whoever adds a debt while these are paid trips the breaker again.
-            debts = list(self._debts)
             if debts:
-                self.store.touch(debts)
-                self._debts.difference_update(debts)
+                self.store.touch(sorted(debts))
             else:
                 self.store.stamps([f"{self.config.key_prefix}:s:probe".encode()])
-            recovered = True
-        except StoreError:
+            recovered = not self._debts
+        except FAILURES:
             self.counters.failures += 1
+            self._debts |= debts
         finally:
             self.breaker.release_probe(recovered=recovered)
+        if self._debts and recovered:
+            self.breaker.trip("it was not told of a write")
+            return False
         return recovered
 
     # -- life ----------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import logging
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def purity(connection: BaseDatabaseWrapper, name: str) -> Purity | None:
         return None
     try:
         connection.ensure_connection()
-        with connection.create_cursor() as cursor:
+        with closing(connection.create_cursor()) as cursor:
             return ask(cursor, name)
     except connection.Database.Error:
         logger.warning("could not ask %s about the function %s", connection.alias, name)

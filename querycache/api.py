@@ -1,0 +1,116 @@
+"""What Python code may ask of the cache: invalidate, last_write, stats, bypass."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TypeVar
+
+from django.db import connections
+from django.db.models import Model, QuerySet
+
+from querycache import stamps
+from querycache.compiler import BYPASS
+from querycache.keys import EVERYTHING
+from querycache.runtime import runtime, transaction_of
+from querycache.signals import invalidated
+from querycache.counters import Counters, Stats
+from querycache.targets import Target, aliases, resolve
+
+_Model = TypeVar("_Model", bound=Model)
+
+
+def invalidate(*targets: Target, using: str | None = None) -> None:
+    """Make every cached result that depends on the targets unusable, at once and for every process.
+
+    For writes that the library cannot see: another program's, a restore from a dump. Within a
+    transaction it also counts as a write of the transaction.
+
+    Args:
+        targets: models, instances, app labels, ``"app.Model"`` or table names; none for everything.
+        using: alias of the database; None for all of them.
+
+    Raises:
+        LookupError: a target or the alias is unknown; the message names the nearest.
+    """
+    for alias in aliases(using):
+        tables = resolve(targets, alias) if targets else frozenset({EVERYTHING})
+        if runtime.current is None:
+            continue
+        connection = connections[alias]
+        transaction = transaction_of(connection)
+        cache = transaction.cache
+        cache.end(transaction.database.stamp_keys(tables), None)
+        if transaction.open:
+            transaction.note(tables)
+        transaction.forget_seen()
+        if invalidated.receivers:
+            invalidated.send(sender=type(cache), using=alias, tables=tables)
+
+
+def last_write(*targets: Target, using: str | None = None) -> datetime.datetime | None:
+    """Return when the targets were last written, as far as the store knows.
+
+    Good for ``Last-Modified`` and for keys of template fragments: it never lies before a commit that
+    had ended. Where the store has no record (a new or restarted store), it is when it began to keep
+    one; while a write is under way, it is now.
+
+    Args:
+        targets: as for `invalidate`; none for everything.
+        using: alias of the database; None for all of them.
+
+    Returns:
+        An aware UTC datetime by the store's clock; None when nothing is installed or the store does
+        not answer.
+
+    Raises:
+        LookupError: a target or the alias is unknown; the message names the nearest.
+    """
+    latest = 0
+    for alias in aliases(using):
+        tables = resolve(targets, alias) if targets else _every_table()
+        if runtime.current is None:
+            return None
+        transaction = transaction_of(connections[alias])
+        cache = transaction.cache
+        keys = transaction.database.stamp_keys(tables | {EVERYTHING})
+        found = cache.read_stamps(keys) if cache.up else None
+        if found is None:
+            return None
+        if not all(map(stamps.is_settled, found)):
+            cache.usable(keys, found)
+            found = cache.read_stamps(keys) or ()
+        for stamp in found:
+            settled = stamps.parse_settled(stamp)
+            if settled is None:
+                return datetime.datetime.now(datetime.UTC)
+            latest = max(latest, settled.wall)
+    return datetime.datetime.fromtimestamp(latest / 1000, datetime.UTC)
+
+
+def stats() -> Stats:
+    """Return what the cache did in this process; all zero while nothing is installed."""
+    installed = runtime.current
+    return (Counters() if installed is None else installed.cache.counters).snapshot()
+
+
+def bypass(queryset: QuerySet[_Model]) -> QuerySet[_Model]:
+    """Return a copy of a queryset that is always run on the database, and so are its own copies.
+
+    Related objects that `prefetch_related` or attribute access fetch are read as usual.
+
+    Args:
+        queryset: any queryset.
+    """
+    clone = queryset.all()
+    setattr(clone.query, BYPASS, True)
+    return clone
+
+
+def _every_table() -> frozenset[str]:
+    from django.apps import apps
+
+    from querycache.rawsql import table_name
+
+    return frozenset(
+        table_name(model._meta.db_table) for model in apps.get_models(include_auto_created=True)
+    )

@@ -1,0 +1,179 @@
+"""The read path and the write path of Django's SQL compilers.
+
+`cached_class` makes, for any compiler class of any backend, a subclass that asks the cache before it
+executes. `docs/explanation/hits.md` follows one query through it.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import EmptyResultSet
+from django.db.models.sql.compiler import (
+    SQLCompiler,
+    SQLDeleteCompiler,
+    SQLInsertCompiler,
+    SQLUpdateCompiler,
+)
+from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
+
+from querycache.reads import Read, read
+from querycache.runtime import runtime, transaction_of
+from querycache.switch import reads_enabled
+
+if TYPE_CHECKING:
+    _Base = SQLCompiler
+    _UpdateBase = SQLUpdateCompiler
+else:
+    _Base = _UpdateBase = object
+
+#: The attribute of a `Query` that `querycache.bypass` sets; clones carry it on.
+BYPASS = "querycache_bypass"
+
+
+class _Local(threading.local):
+    """What this thread is compiling and executing.
+
+    Not kept on the connection, since threads may share one.
+    """
+
+    tables: set[str] | None = None
+    trusted: str | None = None
+    writing = 0
+    selecting_for_write = 0
+
+
+local = _Local()
+
+
+class RecordingMixin(_Base):
+    """Notes the tables of every compiler that takes part in making one SQL text."""
+
+    def get_from_clause(self) -> Any:
+        tables = local.tables
+        if tables is not None:
+            query = self.query
+            refcounts = query.alias_refcount
+            for alias, join in query.alias_map.items():
+                if refcounts[alias] and join.table_name:
+                    tables.add(join.table_name)
+        return super().get_from_clause()
+
+
+class ReadMixin(RecordingMixin):
+    """Serves SELECTs from the cache."""
+
+    def execute_sql(
+        self,
+        result_type: Any = MULTI,
+        chunked_fetch: bool = False,
+        chunk_size: int = GET_ITERATOR_CHUNK_SIZE,
+    ) -> Any:
+        installed = runtime.current
+        query = self.query
+        if (
+            installed is None
+            or chunked_fetch
+            or (result_type != MULTI and result_type != SINGLE)
+            or query.model in installed.skipped
+            or query.select_for_update
+            or query.explain_info
+            or not reads_enabled()
+            or BYPASS in query.__dict__
+            or local.selecting_for_write
+            or self.connection.needs_rollback
+        ):
+            return super().execute_sql(result_type, chunked_fetch, chunk_size)
+        transaction = transaction_of(self.connection)
+        if not transaction.serves:
+            return super().execute_sql(result_type, chunked_fetch, chunk_size)
+        multi = result_type == MULTI
+        outer = local.tables
+        local.tables = tables = set()
+        try:
+            sql, params = self.as_sql()
+        except EmptyResultSet:
+            return iter([]) if multi else None
+        finally:
+            local.tables = outer
+        database = transaction.database
+        plan = database.plans.get(sql)
+        if plan is None:
+            if not sql:
+                return iter([]) if multi else None
+            plan = database.plan(self.connection, sql, tables)
+        if plan.reason is not None:
+            installed.cache.counters.bypassed += 1
+            return self._run(sql, params, result_type, chunk_size, trusted=None)
+        return read(
+            transaction,
+            Read(
+                plan,
+                params,
+                multi,
+                sql,
+                lambda: self._run(sql, params, result_type, chunk_size, trusted=sql),
+            ),
+        )
+
+    def _run(
+        self, sql: str, params: Any, result_type: Any, chunk_size: int, trusted: str | None
+    ) -> Any:
+        """Execute what has been compiled already; cursors need not look at `trusted` again."""
+        # Compiling once more could give other SQL than the one that was looked up, and costs as
+        # much as all the rest.
+        self.as_sql = lambda *args, **kwargs: (sql, params)  # type: ignore[method-assign]
+        outer = local.trusted
+        local.trusted = trusted
+        try:
+            return super().execute_sql(result_type, False, chunk_size)
+        finally:
+            local.trusted = outer
+            del self.as_sql
+
+
+class WriteMixin(RecordingMixin):
+    """Marks the statements of Django's own writes; cursors do the rest."""
+
+    def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
+        local.writing += 1
+        try:
+            return super().execute_sql(*args, **kwargs)
+        finally:
+            local.writing -= 1
+
+    def execute_returning_sql(self, *args: Any, **kwargs: Any) -> Any:
+        local.writing += 1
+        try:
+            return super().execute_returning_sql(*args, **kwargs)  # type: ignore[misc]
+        finally:
+            local.writing -= 1
+
+
+class UpdateMixin(WriteMixin, _UpdateBase):
+    """Keeps the SELECT that an UPDATE runs for its own sake away from the cache."""
+
+    def pre_sql_setup(self, *args: Any, **kwargs: Any) -> Any:
+        local.selecting_for_write += 1
+        try:
+            return super().pre_sql_setup(*args, **kwargs)
+        finally:
+            local.selecting_for_write -= 1
+
+
+@cache
+def cached_class(compiler: type[SQLCompiler]) -> type[SQLCompiler]:
+    """Return the subclass of a compiler class that works with the cache."""
+    if issubclass(compiler, RecordingMixin):
+        return compiler
+    mixin: type
+    if issubclass(compiler, SQLUpdateCompiler):
+        mixin = UpdateMixin
+    elif issubclass(compiler, SQLInsertCompiler | SQLDeleteCompiler):
+        mixin = WriteMixin
+    else:
+        mixin = ReadMixin
+    name = f"Cached{compiler.__name__}"
+    return type(name, (mixin, compiler), {"__module__": compiler.__module__})

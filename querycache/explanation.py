@@ -1,0 +1,187 @@
+"""`explain()`: why a queryset is, or is not, served from the cache."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet
+from django.db import connections
+from django.db.models import QuerySet
+
+from querycache import stamps
+from querycache.compiler import BYPASS, local
+from querycache.entries import Forged, created
+from querycache.keys import EVERYTHING, Unkeyable, entry_key
+from querycache.reads import fingerprint_of
+from querycache.runtime import runtime, transaction_of
+from querycache.session import Isolation
+from querycache.switch import reads_enabled
+from querycache.transactions import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What the cache would do with a queryset now.
+
+    Args:
+        sql: the query's text; empty when it needs no query.
+        key: of its entry in the store; None when it is not cacheable.
+        dependencies: the tables that the result depends on, sorted.
+        cacheable: whether its result may be cached at all.
+        hit: whether it would be served from the cache now.
+        reason: why it is not cacheable, why it is not a hit, or what it is a hit of.
+        size: bytes of its entry in the store; None when there is none.
+        age: seconds since the entry was made; None when there is none that is valid.
+    """
+
+    sql: str
+    key: str | None
+    dependencies: tuple[str, ...]
+    cacheable: bool
+    hit: bool
+    reason: str
+    size: int | None = None
+    age: float | None = None
+
+    def __str__(self) -> str:
+        lines = [
+            f"{'hit' if self.hit else 'miss' if self.cacheable else 'not cacheable'}: {self.reason}",
+            f"dependencies: {', '.join(self.dependencies) or 'none'}",
+        ]
+        if self.key is not None:
+            lines.append(f"key: {self.key}")
+        if self.size is not None:
+            lines.append(f"entry: {self.size} bytes")
+        if self.age is not None:
+            lines.append(f"age: {self.age:.1f} s")
+        return "\n".join(lines)
+
+
+def explain(queryset: QuerySet[Any]) -> Explanation:
+    """Tell whether a queryset is cacheable and whether it would be a hit; runs no query of it.
+
+    Args:
+        queryset: any queryset, `values()` and unions included. It is looked at as iterating over it
+            would run it; `count()`, `exists()` and `aggregate()` are queries of their own.
+
+    Raises:
+        TypeError: it is no queryset, or a raw one (raw querysets are left alone).
+    """
+    if not isinstance(queryset, QuerySet):
+        raise TypeError(f"explain() takes a queryset, not {type(queryset).__name__}")
+    query = queryset.query.chain()
+    connection = connections[queryset.db]
+    compiler = query.get_compiler(connection=connection, using=queryset.db)
+    outer = local.tables
+    local.tables = tables = set()
+    try:
+        sql, params = compiler.as_sql()
+    except EmptyResultSet:
+        return _not_cacheable("", "it is known to be empty and runs no query")
+    finally:
+        local.tables = outer
+    installed = runtime.current
+    if installed is None:
+        return _not_cacheable(sql, 'querycache is off (MODE is "off", or the cache is DummyCache)')
+    if query.model in installed.skipped:
+        return _not_cacheable(sql, "its model is left out by EXCLUDE or ONLY")
+    transaction = transaction_of(connection)
+    for applies, reason in (
+        (not transaction.serves, f"the database {queryset.db} is not among DATABASES"),
+        (query.select_for_update, "it locks rows (select_for_update)"),
+        (query.explain_info, "it is an EXPLAIN"),
+        (BYPASS in query.__dict__, "bypass() was called for it"),
+        (not reads_enabled(), "it is within disabled()"),
+        (connection.needs_rollback, "the transaction is broken"),
+    ):
+        if applies:
+            return _not_cacheable(sql, reason)
+    plan = transaction.database.plan(connection, sql, tables)
+    if plan.reason is not None:
+        return _not_cacheable(sql, plan.reason)
+    dependencies = tuple(table for table in plan.tables if table != EVERYTHING)
+    if not transaction.session.temporary.isdisjoint(plan.tables):
+        return _not_cacheable(sql, "it reads a temporary table", dependencies)
+    try:
+        fingerprint = fingerprint_of(transaction, plan, params, multi=True)
+    except Unkeyable as error:
+        return _not_cacheable(sql, str(error), dependencies)
+    key = entry_key(transaction.cache.entry_prefix, fingerprint)
+    hit, reason, size, age = _look(transaction, plan.tables, plan.stamp_keys, fingerprint, key)
+    return Explanation(sql, key.decode(), dependencies, True, hit, reason, size, age)
+
+
+def _not_cacheable(sql: str, reason: str, dependencies: tuple[str, ...] = ()) -> Explanation:
+    return Explanation(sql, None, dependencies, False, False, reason)
+
+
+def _look(
+    transaction: Transaction,
+    tables: tuple[str, ...],
+    stamp_keys: tuple[bytes, ...],
+    fingerprint: bytes,
+    key: bytes,
+) -> tuple[bool, str, int | None, float | None]:
+    """Return whether it is a hit, what to say of it, and the entry's size and age."""
+    cache = transaction.cache
+    snapshot = False
+    if transaction.open:
+        isolation = transaction.session.isolation
+        if isolation is Isolation.OTHER:
+            return (
+                False,
+                "the isolation of the open transaction is not one that is cached",
+                None,
+                None,
+            )
+        snapshot = isolation is Isolation.SNAPSHOT
+        if snapshot or transaction.has_written(tables):
+            return _look_overlay(transaction, tables, stamp_keys, fingerprint, snapshot)
+    if not cache.up:
+        return False, "the store is down", None, None
+    try:
+        entry, *found = cache.store.read(key, stamp_keys)
+    except Exception as error:  # noqa: BLE001 - people want to read whatever it is
+        cache.failed(error)
+        return False, f"the store failed: {error}", None, None
+    size = None if entry is None else len(entry)
+    for table, stamp in zip(tables, found, strict=True):
+        name = "the database as a whole" if table == EVERYTHING else table
+        if stamp is None:
+            return False, f"the store has no stamp of {name} yet", size, None
+        if not stamps.is_settled(stamp):
+            return False, f"{name} is being written, or was and its quarantine runs", size, None
+    if entry is None:
+        return False, "the store has no entry for it", None, None
+    joined = b"".join(stamp for stamp in found if stamp is not None)
+    try:
+        if cache.sealer.open(fingerprint, joined, entry) is None:
+            return False, "a table was written since the entry was stored", size, None
+    except Forged:
+        return False, "the entry is damaged or not ours", size, None
+    age = max(0.0, time.time() - created(entry, joined))
+    if cache.shadow:
+        return False, 'the entry is valid; MODE is "shadow", so it is only compared', size, age
+    return True, "the entry is valid", size, age
+
+
+def _look_overlay(
+    transaction: Transaction,
+    tables: tuple[str, ...],
+    stamp_keys: tuple[bytes, ...],
+    fingerprint: bytes,
+    snapshot: bool,
+) -> tuple[bool, str, int | None, float | None]:
+    cache = transaction.cache
+    joined = b""
+    if not snapshot:
+        found = cache.read_stamps(stamp_keys) if cache.up else None
+        if found is None or not all(map(stamps.is_settled, found)):
+            return False, "a table is being written by others, or the store is down", None, None
+        joined = b"".join(stamp for stamp in found if stamp is not None)
+    body = transaction.seen(fingerprint, transaction.marks(tables), joined)
+    if body is None:
+        return False, "this transaction, which has its own view, has not run it yet", None, None
+    return True, "this transaction has run it and nothing changed since", len(body), None

@@ -1,0 +1,117 @@
+"""`manage.py querycache`: look at the cache, invalidate, explain a query."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from django.apps import apps
+from django.core.exceptions import FieldError, ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DEFAULT_DB_ALIAS, connections
+
+from querycache.api import invalidate
+from querycache.cache import FAILURES
+from querycache.explanation import explain
+from querycache.runtime import runtime, transaction_of
+
+
+class Command(BaseCommand):
+    """Look at querycache, invalidate what it holds, or ask why a query is not cached."""
+
+    help = "Show the state of querycache, invalidate cached results, or explain a query."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Define the three subcommands."""
+        actions = parser.add_subparsers(dest="action", required=True)
+        status = actions.add_parser("status", help="show the settings in use and the store")
+        drop = actions.add_parser("invalidate", help="make cached results unusable")
+        drop.add_argument(
+            "targets", nargs="*", help="app, app.Model or table; none means everything"
+        )
+        drop.add_argument("--using", help="alias of the database; default: all of them")
+        why = actions.add_parser("explain", help="tell whether a query is cached, or why not")
+        why.add_argument("model", help="app.Model")
+        why.add_argument("lookups", nargs="*", help="field=value, as filter() takes them")
+        why.add_argument("--using", default=DEFAULT_DB_ALIAS, help="alias of the database")
+        why.add_argument("--order-by", nargs="*", default=[], help="fields to order by")
+        why.add_argument("--limit", type=int, help="the first so many rows")
+        for action in (status, drop, why):
+            action.add_argument("--json", action="store_true", help="print JSON for programs")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run a subcommand.
+
+        Raises:
+            CommandError: nothing is installed, the store does not answer, or a name is unknown.
+        """
+        if runtime.refusal is not None:
+            raise CommandError(runtime.refusal)
+        data: dict[str, Any] = getattr(self, f"_{options['action']}")(options)
+        if options["json"]:
+            self.stdout.write(json.dumps(data, default=str))
+            return
+        for name, value in data.items():
+            text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+            self.stdout.write(f"{name.replace('_', ' '):>14}  {text}")
+
+    def _status(self, options: dict[str, Any]) -> dict[str, Any]:
+        installed = runtime.current
+        if installed is None:
+            return {"mode": "off"}
+        cache = installed.cache
+        try:
+            info = cache.store.info()
+        except FAILURES as error:
+            raise CommandError(
+                f"the store {cache.config.store!r} cannot be used: {error}"
+            ) from error
+        data: dict[str, Any] = {
+            "mode": cache.config.mode,
+            "consistency": cache.config.consistency,
+            "store": info.name,
+            "version": info.version,
+            "key_prefix": cache.config.key_prefix,
+        }
+        for name in ("entries", "used", "limit"):
+            if (value := getattr(info, name)) is not None:
+                data[name] = value
+        data |= info.details
+        for connection in connections.all():
+            if installed.serves(connection):
+                data[f"database {connection.alias}"] = transaction_of(connection).database.identity
+        return data
+
+    def _invalidate(self, options: dict[str, Any]) -> dict[str, Any]:
+        installed = runtime.current
+        if installed is None:
+            raise CommandError("querycache is off, there is nothing to invalidate")
+        try:
+            invalidate(*options["targets"], using=options["using"])
+        except LookupError as error:
+            raise CommandError(str(error)) from error
+        if installed.cache.breaker.down:
+            raise CommandError(f"the store {installed.cache.config.store!r} did not answer")
+        return {"invalidated": options["targets"] or ["everything"]}
+
+    def _explain(self, options: dict[str, Any]) -> dict[str, Any]:
+        try:
+            model = apps.get_model(options["model"])
+        except (LookupError, ValueError) as error:
+            raise CommandError(str(error)) from error
+        lookups = {}
+        for lookup in options["lookups"]:
+            name, equals, value = lookup.partition("=")
+            if not equals:
+                raise CommandError(f"{lookup!r} is not of the form field=value")
+            lookups[name] = value
+        try:
+            queryset = model._default_manager.using(options["using"]).filter(**lookups)
+            queryset = queryset.order_by(*options["order_by"]) if options["order_by"] else queryset
+            found = explain(queryset[: options["limit"]])
+        except (FieldError, ValidationError, ValueError, TypeError) as error:
+            raise CommandError(f"there is no such query: {error}") from error
+        return {
+            name: value for name, value in dataclasses.asdict(found).items() if value is not None
+        }

@@ -1,0 +1,182 @@
+"""One read: which cache may serve it, what a miss may leave behind, and checking hits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import random
+from typing import TYPE_CHECKING, Any
+
+from querycache import codec
+from querycache.cache import Row, flatten
+from querycache.dependencies import Plan
+from querycache.keys import Unkeyable, dump_parameters
+from querycache.runtime import runtime
+from querycache.session import Isolation
+from querycache.transactions import Seen, Transaction
+from querycache.verify import report_difference, same_rows
+
+if TYPE_CHECKING:
+    from querycache.cache import QueryCache
+
+Run = Callable[[], Any]
+
+
+@dataclass(slots=True)
+class Read:
+    """A compiled query on its way.
+
+    Args:
+        plan: what is known of its text.
+        params: of the query.
+        multi: whether all rows are wanted (`MULTI`), or the first (`SINGLE`).
+        sql: its text.
+        run: runs it on the database, without compiling it again.
+    """
+
+    plan: Plan
+    params: Any
+    multi: bool
+    sql: str
+    run: Run
+
+
+def fingerprint_of(transaction: Transaction, plan: Plan, params: Any, multi: bool) -> bytes:
+    """Return everything that a result depends on besides the data.
+
+    Raises:
+        Unkeyable: a parameter cannot be written whole.
+    """
+    connection = transaction.connection
+    context = b"M" if multi else b"S"
+    # Schema-per-tenant packages keep the tenant here.
+    schema = connection.__dict__.get("schema_name")
+    installed = runtime.current
+    if schema is not None or (installed is not None and installed.context is not None):
+        tenant = None if installed is None or installed.context is None else installed.context
+        context += dump_parameters((schema, None if tenant is None else tenant(connection)))
+    return b"".join((plan.digest, transaction.session.context, context, dump_parameters(params)))
+
+
+def read(transaction: Transaction, query: Read) -> Any:
+    """Answer a cacheable query in the shape that compilers return rows in."""
+    cache = transaction.cache
+    plan = query.plan
+    session = transaction.session
+    if session.temporary and not session.temporary.isdisjoint(plan.tables):
+        return _bypass(cache, query)
+    try:
+        fingerprint = fingerprint_of(transaction, plan, query.params, query.multi)
+    except Unkeyable:
+        return _bypass(cache, query)
+    if transaction.open:
+        isolation = session.isolation
+        if isolation is Isolation.OTHER:
+            return _bypass(cache, query)
+        snapshot = isolation is Isolation.SNAPSHOT
+        if snapshot or transaction.has_written(plan.tables):
+            return _read_overlay(transaction, query, fingerprint, snapshot)
+    return _read_shared(transaction, query, fingerprint)
+
+
+def _read_shared(transaction: Transaction, query: Read, fingerprint: bytes) -> Any:
+    cache = transaction.cache
+    if cache.breaker.down and not cache.up:
+        return _bypass(cache, query)
+    plan = query.plan
+    rows, stamps = cache.lookup(fingerprint, plan.stamp_keys)
+    if rows is not None:
+        if cache.inspects:
+            return _inspect(transaction, query, rows, _same_stamps(cache, plan, stamps))
+        cache.counters.hits += 1
+        return _shape(rows, query.multi)
+    if stamps is None:
+        return _bypass(cache, query)
+    cache.counters.misses += 1
+    joined = cache.usable(plan.stamp_keys, stamps)
+    if joined is None or not (transaction.open or transaction.session.may_store()):
+        return query.run()
+    result = query.run()
+    rows = _rows(result, query.multi)
+    cache.keep(fingerprint, joined, rows)
+    return result
+
+
+def _read_overlay(transaction: Transaction, query: Read, fingerprint: bytes, snapshot: bool) -> Any:
+    cache = transaction.cache
+    plan = query.plan
+    stamps = b""
+    if not snapshot:
+        # Others may commit to the same tables meanwhile.
+        found = cache.read_stamps(plan.stamp_keys) if cache.up else None
+        joined = None if found is None else cache.usable(plan.stamp_keys, found)
+        if joined is None:
+            return _bypass(cache, query)
+        stamps = joined
+    marks = transaction.marks(plan.tables)
+    body = transaction.seen(fingerprint, marks, stamps)
+    if body is not None:
+        rows = codec.decode(body)
+        if cache.inspects:
+
+            def unchanged() -> bool:
+                if snapshot:
+                    return True
+                now = cache.read_stamps(plan.stamp_keys)
+                return now is not None and None not in now and b"".join(now) == stamps  # type: ignore[arg-type]
+
+            return _inspect(transaction, query, rows, unchanged)
+        cache.counters.hits += 1
+        return _shape(rows, query.multi)
+    cache.counters.misses += 1
+    result = query.run()
+    body = cache.encode(_rows(result, query.multi))
+    if body is not None:
+        transaction.see(fingerprint, Seen(marks, stamps, body))
+    return result
+
+
+def _inspect(
+    transaction: Transaction, query: Read, rows: list[Row], unchanged: Callable[[], bool]
+) -> Any:
+    """Compare a hit with the database where `VERIFY` or shadow mode asks for it."""
+    cache = transaction.cache
+    cache.counters.hits += 1
+    if not cache.shadow and random() >= cache.config.verify:  # noqa: S311
+        return _shape(rows, query.multi)
+    result = query.run()
+    fresh = _rows(result, query.multi)
+    if not same_rows(rows, fresh, ordered=query.plan.ordered) and unchanged():
+        cache.counters.stale += 1
+        keys = query.plan.stamp_keys
+        transaction.forget_seen()
+        cache.touch(keys)
+        report_difference(
+            query.sql, rows, fresh, raises=cache.config.verify_raises and not cache.shadow
+        )
+    return result
+
+
+def _same_stamps(cache: QueryCache, plan: Plan, stamps: Any) -> Callable[[], bool]:
+    def unchanged() -> bool:
+        now = cache.read_stamps(plan.stamp_keys)
+        return now is not None and list(now) == list(stamps)
+
+    return unchanged
+
+
+def _bypass(cache: QueryCache, query: Read) -> Any:
+    cache.counters.bypassed += 1
+    return query.run()
+
+
+def _shape(rows: list[Row], multi: bool) -> Any:
+    if multi:
+        return [rows] if rows else []
+    return rows[0] if rows else None
+
+
+def _rows(result: Any, multi: bool) -> list[Row]:
+    if multi:
+        return flatten(result)
+    return [] if result is None else [result]

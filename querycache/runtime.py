@@ -1,0 +1,138 @@
+"""The installed configuration, and the state that each connection has under it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from django.db import connections
+
+from querycache.cache import QueryCache
+from querycache.dependencies import Database
+from querycache.keys import database_identity
+from querycache.selection import Selection
+from querycache.session import MemoryNames, Session, identify
+from querycache.transactions import Transaction
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+_STATE = "_querycache"
+
+# Names of in-memory databases are the process's, whatever is configured.
+_memory = MemoryNames()
+
+
+class Installed:
+    """A configuration in use.
+
+    Args:
+        cache: the cache.
+        selection: what is cached at all.
+    """
+
+    def __init__(self, cache: QueryCache, selection: Selection) -> None:
+        self.cache = cache
+        self.selection = selection
+        #: Models whose queries are left alone; read by every query.
+        self.skipped = selection.skipped
+        context = cache.config.context_function()
+        #: Tells the tenant of a connection; None where the project has none.
+        self.context = context
+        self._databases: dict[str, Database] = {}
+        self._lock = threading.Lock()
+
+    def database(self, connection: BaseDatabaseWrapper, identity: str) -> Database:
+        """Return what is known of a connection's database."""
+        with self._lock:
+            found = self._databases.get(identity)
+            if found is None:
+                found = Database(
+                    identity,
+                    connection.vendor,
+                    str(connection.settings_dict.get("NAME") or ""),
+                    self.cache.config,
+                    self.selection,
+                )
+                # In-memory databases come and go with their connections.
+                if len(self._databases) >= 256:
+                    self._databases.clear()
+                self._databases[identity] = found
+            return found
+
+    def serves(self, connection: BaseDatabaseWrapper) -> bool:
+        """Tell whether reads of an alias are cached, see `DATABASES`."""
+        listed = self.cache.config.databases
+        return listed is None or connection.alias in listed
+
+    def tracks(self, connection: BaseDatabaseWrapper, identity: str) -> bool:
+        """Tell whether writes of an alias matter: another alias may be the same database."""
+        if self.serves(connection):
+            return True
+        return any(
+            database_identity(other.vendor, other.settings_dict) == identity
+            for other in connections.all()
+            if self.serves(other)
+        )
+
+
+class Runtime:
+    """What is installed in this process; the only state of the library that is global."""
+
+    __slots__ = ("current", "refusal")
+
+    def __init__(self) -> None:
+        #: None while querycache leaves every query alone.
+        self.current: Installed | None = None
+        #: What is wrong with the settings, for the first query to say.
+        self.refusal: str | None = None
+
+
+runtime = Runtime()
+
+
+def transaction_of(connection: BaseDatabaseWrapper) -> Transaction:
+    """Return the state of a connection under the installed configuration."""
+    installed = runtime.current
+    assert installed is not None
+    found: Transaction | None = connection.__dict__.get(_STATE)
+    if found is not None and found.cache is installed.cache:
+        return found
+    return _attach(installed, connection, found)
+
+
+def connecting(connection: BaseDatabaseWrapper) -> None:
+    """Start afresh: Django is about to open a new driver connection."""
+    old: Transaction | None = connection.__dict__.pop(_STATE, None)
+    if old is not None:
+        old.over()
+
+
+def connected(connection: BaseDatabaseWrapper) -> None:
+    """Name the database once more: connecting may have made the file it lives in."""
+    state: Transaction | None = connection.__dict__.get(_STATE)
+    if state is not None and connection.vendor == "sqlite":
+        installed = runtime.current
+        if installed is not None and not connection.is_in_memory_db():  # type: ignore[attr-defined]
+            state.database = installed.database(connection, identify(connection, _memory))
+
+
+def _attach(
+    installed: Installed, connection: BaseDatabaseWrapper, old: Transaction | None
+) -> Transaction:
+    if old is None:
+        session = Session(connection)
+        identity = identify(connection, _memory)
+    else:
+        # Settings changed under an open connection, whose transaction goes on.
+        session = old.session
+        identity = old.database.identity
+    state = Transaction(
+        connection, installed.cache, installed.database(connection, identity), session
+    )
+    state.serves = installed.serves(connection)
+    state.tracks = state.serves or installed.tracks(connection, identity)
+    if old is not None:
+        state.adopt(old)
+    connection.__dict__[_STATE] = state
+    return state

@@ -1,0 +1,253 @@
+"""What a connection's session has of its own: settings, isolation level, open cursors, identity."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import os
+import re
+import weakref
+from hashlib import blake2b
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from querycache.keys import Unkeyable, database_identity, dump_parameters
+from querycache.rawsql import Statement
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+logger = logging.getLogger("querycache.session")
+
+_SET_CONFIG = re.compile(r"set_config\(\s*(?:'([\w.]+)'|%s)\s*,", re.IGNORECASE)
+
+
+class Isolation(enum.Enum):
+    """What a transaction sees of others' commits, as far as the cache is concerned."""
+
+    READ_COMMITTED = "each statement sees what has been committed"
+    SNAPSHOT = "the transaction sees one state"
+    OTHER = "uncommitted rows, or not known"
+
+
+_LEVELS = {
+    "read committed": Isolation.READ_COMMITTED,
+    "repeatable read": Isolation.SNAPSHOT,
+    "serializable": Isolation.SNAPSHOT,
+}
+
+
+class Session:
+    """One driver connection's session; replaced whenever Django connects anew.
+
+    Args:
+        connection: Django's wrapper; its driver connection may not be open yet.
+    """
+
+    __slots__ = (
+        "_changes",
+        "_connection",
+        "_cursors",
+        "_isolation",
+        "autocommit_off",
+        "context",
+        "dirty_reads",
+        "settings_in_transaction",
+        "temporary",
+        "unknown_isolation",
+    )
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self._connection = connection
+        self._changes: dict[str, bytes] = {}
+        self._isolation: Isolation | None = None
+        self._cursors: dict[int, weakref.ref[Any]] = {}
+        #: Whether uncommitted rows of others may be read (a PRAGMA of SQLite).
+        self.dirty_reads = False
+        #: SET autocommit = 0 was run: every statement is in a transaction.
+        self.autocommit_off = False
+        #: The isolation of the open transaction was chosen by a statement.
+        self.unknown_isolation = False
+        #: A setting was changed in the open transaction, which a rollback takes back.
+        self.settings_in_transaction = False
+        #: Names that mean a temporary table on this connection.
+        self.temporary: set[str] = set()
+        #: Everything of the session that a result depends on; part of every fingerprint.
+        self.context = self._digest()
+
+    # -- settings ------------------------------------------------------------------------------
+
+    def changed(self, statement: Statement, sql: str, params: Any, *, in_transaction: bool) -> None:
+        """Take note of a statement that changes the session."""
+        setting = statement.setting
+        if statement.isolation:
+            self._isolation = None
+            if self._connection.vendor == "sqlite":
+                self.dirty_reads = True
+            elif setting is not None and setting.scope == "transaction":
+                self.unknown_isolation = True
+        if setting is None:
+            name, text = _set_config_name(sql, params), sql
+        elif setting.scope == "transaction":
+            return
+        else:
+            name, text = setting.name, setting.text
+        try:
+            value = text.encode() + dump_parameters(() if params is None else params)
+        except (Unkeyable, TypeError):
+            # Only this session's own entries fit a setting that cannot be told.
+            value = os.urandom(16)
+        self._changes[name] = blake2b(value, digest_size=16).digest()
+        if in_transaction:
+            self.settings_in_transaction = True
+        self.context = self._digest()
+
+    def transaction_over(self) -> None:
+        """Forget what held for one transaction only."""
+        self.unknown_isolation = False
+        self.rolled_back()
+        self.settings_in_transaction = False
+
+    def rolled_back(self) -> None:
+        """Note that settings of the transaction may have been taken back."""
+        if self.settings_in_transaction:
+            # SET LOCAL ends with the transaction, and a rollback takes SET back: which values hold
+            # now, only the server knows.
+            self._changes["?"] = os.urandom(16)
+            self.context = self._digest()
+
+    def _digest(self) -> bytes:
+        connection = self._connection
+        settings = connection.settings_dict
+        state = blake2b(digest_size=16)
+        for part in (
+            connection.Database.__name__,
+            settings.get("USER"),
+            _plain(settings.get("OPTIONS")),
+            connection.timezone_name,
+            sorted(self._changes.items()),
+        ):
+            state.update(repr(part).encode() + b"\0")
+        return state.digest()
+
+    # -- isolation -----------------------------------------------------------------------------
+
+    @property
+    def isolation(self) -> Isolation:
+        """The isolation of the open transaction; the server is asked once per connection."""
+        connection = self._connection
+        if connection.vendor == "sqlite":
+            # Without a real BEGIN, SQLite is in autocommit, whatever Django's flags say.
+            driver = connection.connection
+            real = driver is not None and driver.in_transaction and not self.dirty_reads
+            return Isolation.SNAPSHOT if real else Isolation.OTHER
+        if self.unknown_isolation:
+            return Isolation.OTHER
+        if self._isolation is None:
+            self._isolation = self._ask_isolation()
+        return self._isolation
+
+    def _ask_isolation(self) -> Isolation:
+        connection = self._connection
+        if connection.vendor == "postgresql":
+            sql, column = "SHOW transaction_isolation", 0
+        elif connection.vendor == "mysql":
+            sql = "SHOW VARIABLES WHERE variable_name IN ('tx_isolation', 'transaction_isolation')"
+            column = 1
+        else:
+            return Isolation.OTHER
+        try:
+            connection.ensure_connection()
+            with closing(connection.create_cursor()) as cursor:
+                cursor.execute(sql)
+                row = cursor.fetchone()
+        except connection.Database.Error as error:
+            logger.warning("the isolation level of %s is not known: %s", connection.alias, error)
+            return Isolation.OTHER
+        level = str(row[column]).casefold().replace("-", " ") if row else ""
+        if level == "read uncommitted" and connection.vendor == "postgresql":
+            # PostgreSQL treats it as READ COMMITTED: transaction-iso in its manual.
+            return Isolation.READ_COMMITTED
+        return _LEVELS.get(level, Isolation.OTHER)
+
+    def may_store(self) -> bool:
+        """Tell whether a query run now, in autocommit, reads the latest committed rows."""
+        vendor = self._connection.vendor
+        if vendor == "sqlite":
+            # In WAL mode a cursor that is still being read keeps the whole connection in the state
+            # of its first row: https://www.sqlite.org/isolation.html
+            return not self.dirty_reads and not self._reading()
+        if vendor == "mysql":
+            return self.isolation is not Isolation.OTHER
+        return True
+
+    # -- cursors (SQLite) ----------------------------------------------------------------------
+
+    def opened(self, cursor: Any) -> None:
+        """Note a cursor that may keep a statement open."""
+        self._cursors[id(cursor)] = weakref.ref(cursor)
+
+    def closed(self, cursor: Any) -> None:
+        """Note that a cursor was closed."""
+        self._cursors.pop(id(cursor), None)
+
+    def _reading(self) -> bool:
+        if self._cursors:
+            # A cursor that was dropped without a close is closed by its finalizer.
+            for name, cursor in list(self._cursors.items()):
+                if cursor() is None:
+                    del self._cursors[name]
+        return bool(self._cursors)
+
+
+def identify(connection: BaseDatabaseWrapper, memory: MemoryNames) -> str:
+    """Name the database of a connection, see `keys.database_identity`."""
+    if connection.vendor == "sqlite" and connection.is_in_memory_db():  # type: ignore[attr-defined]
+        return memory.name(connection)
+    return database_identity(connection.vendor, connection.settings_dict)
+
+
+class MemoryNames:
+    """Names of in-memory SQLite databases, which are private to a process and die with it.
+
+    A plain ``:memory:`` database is one driver connection's. One in shared-cache mode belongs to all
+    connections that name it, and lives as long as any of them.
+    """
+
+    def __init__(self) -> None:
+        self._process = os.urandom(8).hex()
+        self._shared: dict[str, tuple[str, weakref.WeakSet[Any]]] = {}
+
+    def name(self, connection: BaseDatabaseWrapper) -> str:
+        """Return a name that no other database has or had."""
+        name = str(connection.settings_dict["NAME"])
+        if "cache=shared" not in name:
+            return f"sqlite:memory:{self._process}:{os.getpid()}:{os.urandom(8).hex()}"
+        found = self._shared.get(name)
+        if found is None or not any(user.connection is not None for user in found[1]):
+            found = (os.urandom(8).hex(), weakref.WeakSet())
+            self._shared[name] = found
+        found[1].add(connection)
+        return f"sqlite:memory:{self._process}:{os.getpid()}:{found[0]}:{name}"
+
+
+def _plain(option: object) -> str:
+    """Write an option of a connection in a way that is the same in every process."""
+    if isinstance(option, dict):
+        return repr(sorted((str(name), _plain(value)) for name, value in option.items()))
+    if isinstance(option, list | tuple):
+        return repr([_plain(value) for value in option])
+    if option is None or isinstance(option, str | bytes | int | float):
+        return repr(option)
+    kind = type(option)
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _set_config_name(sql: str, params: Any) -> str:
+    found = _SET_CONFIG.search(sql)
+    if found is not None and found.group(1):
+        return found.group(1).casefold()
+    if found is not None and isinstance(params, list | tuple) and params:
+        return str(params[0]).casefold()
+    # Which setting it is cannot be told; each such text counts for itself and is never undone.
+    return f"set_config {os.urandom(8).hex()}"

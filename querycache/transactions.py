@@ -1,0 +1,292 @@
+"""What a connection has written and seen: its open transaction, its savepoints, its own overlay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from querycache.dependencies import Database, Effect
+from querycache.rawsql import Kind, Statement
+from querycache.session import Session
+from querycache.signals import invalidated
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    from querycache.cache import QueryCache
+
+Result = TypeVar("Result")
+
+#: Bytes of rows that an overlay may hold before it starts afresh.
+OVERLAY_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A result that only this transaction may see.
+
+    Args:
+        marks: the transaction's own writes to each dependency when the query ran.
+        stamps: the joined shared stamps from before it ran; empty in a snapshot, which sees no
+            commits of others.
+        body: the encoded rows.
+    """
+
+    marks: tuple[int, ...]
+    stamps: bytes
+    body: bytes
+
+
+class Transaction:
+    """The state of one Django connection.
+
+    Args:
+        connection: Django's wrapper.
+        cache: where writes are announced.
+        database: what is known of the database.
+        session: of the driver connection.
+    """
+
+    __slots__ = (
+        "_overlay",
+        "_overlay_bytes",
+        "_savepoints",
+        "_serial",
+        "cache",
+        "connection",
+        "database",
+        "manual",
+        "serves",
+        "session",
+        "tracks",
+        "written",
+    )
+
+    def __init__(
+        self,
+        connection: BaseDatabaseWrapper,
+        cache: QueryCache,
+        database: Database,
+        session: Session,
+    ) -> None:
+        self.connection = connection
+        self.cache = cache
+        self.database = database
+        self.session = session
+        #: Table → serial of the open transaction's latest write to it. Serials are never used twice,
+        #: so putting an earlier dict back (a rollback to a savepoint) also brings back what was seen
+        #: then and nothing that was seen since.
+        self.written: dict[str, int] = {}
+        #: Whether reads of this alias are cached, and whether its writes matter (see `DATABASES`).
+        self.serves = self.tracks = True
+        #: A transaction was begun by a raw BEGIN.
+        self.manual = False
+        self._serial = count(1)
+        self._savepoints: list[tuple[str, dict[str, int]]] = []
+        self._overlay: dict[bytes, Seen] = {}
+        self._overlay_bytes = 0
+
+    def adopt(self, old: Transaction) -> None:
+        """Go on with what an earlier configuration knew of the open transaction."""
+        self.written = old.written
+        self.manual = old.manual
+        self._serial = old._serial
+        self._savepoints = old._savepoints
+
+    @property
+    def open(self) -> bool:
+        """Whether statements run in a transaction."""
+        connection = self.connection
+        if connection.connection is None:
+            return connection.in_atomic_block
+        return not connection.autocommit or self.manual or self.session.autocommit_off
+
+    # -- the overlay ---------------------------------------------------------------------------
+
+    def has_written(self, tables: Iterable[str]) -> bool:
+        """Tell whether the open transaction has written any of the tables."""
+        return not self.written.keys().isdisjoint(tables)
+
+    def marks(self, tables: Iterable[str]) -> tuple[int, ...]:
+        """Return the transaction's own state of each table."""
+        written = self.written
+        return tuple(written.get(table, 0) for table in tables)
+
+    def seen(self, fingerprint: bytes, marks: tuple[int, ...], stamps: bytes) -> bytes | None:
+        """Return the rows that a query gave in this very state, encoded."""
+        found = self._overlay.get(fingerprint)
+        if found is not None and found.marks == marks and found.stamps == stamps:
+            return found.body
+        return None
+
+    def see(self, fingerprint: bytes, seen: Seen) -> None:
+        """Keep what a query gave for the rest of the transaction."""
+        self._overlay_bytes += len(seen.body)
+        if self._overlay_bytes > OVERLAY_BYTES:
+            self._overlay.clear()
+            self._overlay_bytes = len(seen.body)
+        self._overlay[fingerprint] = seen
+
+    def forget_seen(self) -> None:
+        """Empty the overlay."""
+        if self._overlay:
+            self._overlay.clear()
+            self._overlay_bytes = 0
+
+    # -- statements ----------------------------------------------------------------------------
+
+    def run(
+        self, effect: Effect, sql: str | None, params: Any, orm: bool, execute: Callable[[], Result]
+    ) -> Result:
+        """Run a statement that does more than return rows.
+
+        Args:
+            effect: what it does.
+            sql: its text, None when it could not be told.
+            params: its parameters.
+            orm: whether a compiler of Django made it.
+            execute: runs it.
+        """
+        writes = effect.writes
+        if self.cache.ignores_raw and not orm and not effect.ddl:
+            writes = frozenset()
+        commits = self._commits(effect)
+        if commits:
+            tables = writes | self.written.keys()
+            with self.writing(tables):
+                result = execute()
+        elif not writes:
+            result = execute()
+        elif self.open or self._begins(effect):
+            result = self._run_inside(writes, execute)
+        else:
+            with self.writing(writes):
+                result = execute()
+        for statement in effect.control:
+            self._follow(statement, sql, params, writes)
+        if writes and self.open:
+            # Also when the script itself ended one transaction and began the next.
+            self.note(writes)
+        self.session.temporary |= effect.temporary
+        if effect.ddl:
+            self.database.schema_changed()
+        return result
+
+    def _run_inside(self, writes: frozenset[str], execute: Callable[[], Result]) -> Result:
+        # Before the statement for a thread that shares the connection, after it for what such a
+        # thread has seen meanwhile.
+        self.note(writes)
+        try:
+            return execute()
+        except BaseException:
+            # Some databases answer an error by rolling the whole transaction back.
+            self.forget_seen()
+            raise
+        finally:
+            self.note(writes)
+
+    def note(self, tables: Iterable[str]) -> None:
+        """Note a write of the open transaction."""
+        serial = next(self._serial)
+        for table in tables:
+            self.written[table] = serial
+
+    def _commits(self, effect: Effect) -> bool:
+        """Tell whether the statement may commit what is open, asked or unasked."""
+        return any(
+            statement.kind is Kind.COMMIT
+            or statement.commits
+            or statement.autocommit is True
+            # START TRANSACTION in a transaction commits it on MySQL, and is an error elsewhere.
+            or (statement.kind is Kind.BEGIN and bool(self.written))
+            for statement in effect.control
+        )
+
+    @staticmethod
+    def _begins(effect: Effect) -> bool:
+        return any(statement.kind is Kind.BEGIN for statement in effect.control)
+
+    def _follow(
+        self, statement: Statement, sql: str | None, params: Any, writes: frozenset[str]
+    ) -> None:
+        kind = statement.kind
+        if kind is Kind.SAVEPOINT:
+            self._savepoints.append((statement.savepoint or "", dict(self.written)))
+        elif kind is Kind.ROLLBACK_TO:
+            self._roll_back_to(statement.savepoint or "")
+        elif kind is Kind.RELEASE:
+            self._release(statement.savepoint or "")
+        elif kind is Kind.BEGIN:
+            self.manual = True
+            if statement.isolation:
+                self.session.unknown_isolation = True
+        elif kind is Kind.COMMIT or kind is Kind.ROLLBACK:
+            self.over()
+            self.manual = statement.chain
+        elif statement.autocommit is not None:
+            self.session.autocommit_off = not statement.autocommit
+        elif kind is Kind.SESSION or "set_config" in statement.functions:
+            self.session.changed(statement, sql or "", params, in_transaction=self.open)
+
+    def _roll_back_to(self, name: str) -> None:
+        for index in range(len(self._savepoints) - 1, -1, -1):
+            if self._savepoints[index][0] == name:
+                self.written = dict(self._savepoints[index][1])
+                self.session.rolled_back()
+                # The savepoint itself stays.
+                del self._savepoints[index + 1 :]
+                return
+        # A savepoint that we did not see: what was written stays written.
+        self.forget_seen()
+
+    def _release(self, name: str) -> None:
+        for index in range(len(self._savepoints) - 1, -1, -1):
+            if self._savepoints[index][0] == name:
+                del self._savepoints[index:]
+                return
+
+    # -- commits -------------------------------------------------------------------------------
+
+    @contextmanager
+    def writing(self, tables: Iterable[str]) -> Iterator[None]:
+        """Announce a commit of writes to the tables before the block, and its end after it.
+
+        Raises:
+            StoreUnavailable: it may not go on, see `ON_STORE_FAILURE`; the block does not run.
+        """
+        tables = frozenset(tables)
+        if not tables:
+            yield
+            return
+        cache = self.cache
+        stamp_keys = self.database.stamp_keys(tables)
+        lease = cache.begin(stamp_keys)
+        try:
+            yield
+        finally:
+            cache.end(stamp_keys, lease)
+        if invalidated.receivers:
+            invalidated.send(sender=type(cache), using=self.connection.alias, tables=tables)
+
+    def commit(self, commit: Callable[[], Result]) -> Result:
+        """Commit through Django's own `_commit`."""
+        if not self.written:
+            result = commit()
+        else:
+            with self.writing(self.written):
+                result = commit()
+        self.over()
+        return result
+
+    def over(self) -> None:
+        """Forget the transaction: it was committed, rolled back or lost."""
+        self.manual = False
+        if self.written:
+            self.written = {}
+        if self._savepoints:
+            self._savepoints = []
+        self.forget_seen()
+        self.session.transaction_over()

@@ -1,0 +1,58 @@
+"""Comparing what the cache would serve with what the database says."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from querycache import codec
+from querycache.cache import Row
+from querycache.exceptions import StaleHit
+
+logger = logging.getLogger("querycache.verify")
+
+_SHOWN_ROWS = 5
+
+
+def same_rows(cached: Sequence[Row], fresh: Sequence[Row], *, ordered: bool) -> bool:
+    """Tell whether two results are the same, values and types.
+
+    Args:
+        cached: rows from the cache.
+        fresh: rows from the database.
+        ordered: whether the order counts.
+    """
+    if len(cached) != len(fresh):
+        return False
+    try:
+        # Encoding makes NaN equal to itself and True different from 1.
+        if codec.encode(cached) == codec.encode(fresh):
+            return True
+        if ordered:
+            return False
+        return sorted(codec.encode([row]) for row in cached) == sorted(
+            codec.encode([row]) for row in fresh
+        )
+    except codec.Unencodable:
+        # The cached rows came out of the codec, so the database now gives another type.
+        return False
+
+
+def report_difference(
+    sql: str, cached: Sequence[Row], fresh: Sequence[Row], *, raises: bool
+) -> None:
+    """Log both results.
+
+    Raises:
+        StaleHit: where `raises` asks for it.
+    """
+    logger.error(
+        "a cached result differs from the database's: %s\ncached (%d rows): %r\ndatabase (%d rows): %r",
+        sql,
+        len(cached),
+        list(cached[:_SHOWN_ROWS]),
+        len(fresh),
+        list(fresh[:_SHOWN_ROWS]),
+    )
+    if raises:
+        raise StaleHit(f"a cached result differs from the database's: {sql}")
