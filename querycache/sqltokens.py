@@ -155,8 +155,9 @@ _PLAIN = _string("'", False)
 _ESCAPED = _string("'", True)
 _DOUBLE = _string('"', False)
 _BACKTICK = _string("`", False)
-# The look-ahead stands inside the run: behind it, a run that fails would be tried from every start.
-_FORMAT = r"%s(?!\w)(?:, ?%s(?!\w))*+|%[bt](?!\w)|%\([^()'\"\s]*+\)[sbt](?!\w)"
+# A run goes over the border of two rows: the parentheses are as deep behind it as before. The
+# look-ahead stands inside it: behind it, a run that fails would be tried from every start.
+_FORMAT = r"%s(?!\w)(?:(?:, ?|\), \()%s(?!\w))*+|%[bt](?!\w)|%\([^()'\"\s]*+\)[sbt](?!\w)"
 _PLAIN_COMMENT = r"/\*[^*]*+(?:\*(?!/)[^*]*+)*+\*/"
 _FLAT_COMMENT = r"/\*[^*/]*+(?:\*(?!/)[^*/]*+|/(?!\*)[^*/]*+)*+\*/"
 _DIGITS = (
