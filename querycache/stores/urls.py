@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 from querycache.stores.base import StoreUnusable
 
 _UNITS = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "tb": 1 << 40}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) *([a-z]*)", re.ASCII)
 
 
 def parse_size(text: str) -> int:
