@@ -10,10 +10,10 @@ from django.db.models import Model, QuerySet
 
 from querycache import stamps
 from querycache.compiler import BYPASS
+from querycache.counters import Counters, Stats
 from querycache.keys import EVERYTHING
 from querycache.runtime import runtime, transaction_of
 from querycache.signals import invalidated
-from querycache.counters import Counters, Stats
 from querycache.targets import Target, aliases, resolve
 
 _Model = TypeVar("_Model", bound=Model)
@@ -50,9 +50,9 @@ def invalidate(*targets: Target, using: str | None = None) -> None:
 def last_write(*targets: Target, using: str | None = None) -> datetime.datetime | None:
     """Return when the targets were last written, as far as the store knows.
 
-    Good for ``Last-Modified`` and for keys of template fragments: it never lies before a commit that
-    had ended. Where the store has no record (a new or restarted store), it is when it began to keep
-    one; while a write is under way, it is now.
+    Good for ``Last-Modified`` and for keys of template fragments: it never lies before a commit
+    that had ended. Where the store has no record (a new or restarted store), it is when it began to
+    keep one; while a write is under way, it is now.
 
     Args:
         targets: as for `invalidate`; none for everything.

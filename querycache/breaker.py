@@ -39,7 +39,7 @@ class Breaker:
             logger.error("the store failed, reads go to the database: %s", error)
 
     def acquire_probe(self) -> bool:
-        """Tell whether the caller is the one that may try the store now; it must `release_probe`."""
+        """Tell whether the caller may try the store now; it must then `release_probe`."""
         return time.monotonic() >= self._retry_at and self._lock.acquire(blocking=False)
 
     def release_probe(self, *, recovered: bool) -> None:

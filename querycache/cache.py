@@ -13,11 +13,11 @@ from typing import Any
 from querycache import codec, stamps
 from querycache.breaker import Breaker
 from querycache.conf import Config
+from querycache.counters import Counters
 from querycache.entries import Forged, Sealer
 from querycache.exceptions import StoreUnavailable
 from querycache.keys import entry_key
 from querycache.leases import Lease, LeaseKeeper
-from querycache.counters import Counters
 from querycache.stores.base import Store, StoreError, StoreUnusable
 
 logger = logging.getLogger("querycache.cache")
@@ -114,8 +114,8 @@ class QueryCache:
     def usable(self, keys: Sequence[bytes], found: Sequence[bytes | None]) -> bytes | None:
         """Return the joined stamps if results may be stored under them, else None.
 
-        Absent stamps, and leases that must have run out, are settled on the way; this must be called
-        before the query runs.
+        Absent stamps, and leases that must have run out, are settled on the way; this must be
+        called before the query runs.
         """
         for stamp in found:
             if not stamps.is_settled(stamp):
@@ -176,8 +176,8 @@ class QueryCache:
         if not self._reported_damage:
             self._reported_damage = True
             logger.error(
-                "the store holds an entry that is damaged or not ours (%s); it and others are counted"
-                " as `damaged` and served from the database",
+                "the store holds an entry that is damaged or not ours (%s); it and others are"
+                " counted as `damaged` and served from the database",
                 type(error).__name__,
             )
 
@@ -238,8 +238,8 @@ class QueryCache:
         """Remember stamps that must change before this process serves from the cache again."""
         if not self._debts:
             logger.error(
-                "a write went on while the store was down; until it is back and has been told, other"
-                " processes may serve rows from before the write"
+                "a write went on while the store was down; until it is back and has been told,"
+                " other processes may serve rows from before the write"
             )
         self._debts.update(keys)
         if not self.breaker.down:

@@ -1,7 +1,7 @@
 """The read path and the write path of Django's SQL compilers.
 
-`cached_class` makes, for any compiler class of any backend, a subclass that asks the cache before it
-executes. `docs/explanation/hits.md` follows one query through it.
+`cached_class` makes, for any compiler class of any backend, a subclass that asks the cache before
+it executes. `docs/explanation/hits.md` follows one query through it.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class ReadMixin(RecordingMixin):
             return super().execute_sql(result_type, chunked_fetch, chunk_size)
         multi = result_type == MULTI
         outer = local.tables
-        local.tables = tables = set()
+        local.tables = tables = set[str]()
         try:
             sql, params = self.as_sql()
         except EmptyResultSet:

@@ -2,8 +2,8 @@
 
 An entry is ``mac (16) | stamps | created (8) | body``. xxHash names entries but does not resist
 somebody who chooses parameters, and others may be able to write to the store; the MAC is keyed from
-`SECRET_KEY` and covers the whole fingerprint, the stamps and the body, so that whatever else is found
-under an entry's key is a miss.
+`SECRET_KEY` and covers the whole fingerprint, the stamps and the body, so that whatever else is
+found under an entry's key is a miss.
 """
 
 from __future__ import annotations

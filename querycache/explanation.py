@@ -46,8 +46,9 @@ class Explanation:
     age: float | None = None
 
     def __str__(self) -> str:
+        verdict = "hit" if self.hit else "miss" if self.cacheable else "not cacheable"
         lines = [
-            f"{'hit' if self.hit else 'miss' if self.cacheable else 'not cacheable'}: {self.reason}",
+            f"{verdict}: {self.reason}",
             f"dependencies: {', '.join(self.dependencies) or 'none'}",
         ]
         if self.key is not None:
@@ -75,7 +76,7 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
     connection = connections[queryset.db]
     compiler = query.get_compiler(connection=connection, using=queryset.db)
     outer = local.tables
-    local.tables = tables = set()
+    local.tables = tables = set[str]()
     try:
         sql, params = compiler.as_sql()
     except EmptyResultSet:

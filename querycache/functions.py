@@ -29,41 +29,43 @@ class Purity(enum.Enum):
 #: Aggregates, windows and scalars with one meaning everywhere, and what Django's SQL is made of.
 PURE = frozenset(
     """
-    abs acos any any_value array array_agg array_append array_cat array_length array_position
-    array_prepend array_remove array_to_string ascii asin atan atan2 avg bit_and bit_length bit_or
-    bit_xor bool_and bool_or btrim cardinality cast ceil ceiling char char_length character_length
-    chr coalesce collate concat concat_ws convert convert_tz corr cos cot count covar_pop
-    covar_samp cume_dist date_format date_trunc date_part dateadd datediff day dayofmonth dayofweek
-    dayofyear decode degrees dense_rank div django_date_extract django_date_trunc
-    django_datetime_cast_date django_datetime_cast_time django_datetime_extract
-    django_datetime_trunc django_format_dtdelta django_power django_time_diff django_time_extract
-    django_time_trunc django_timestamp_diff encode every exp extract first_value floor format
-    generate_series glob greatest group_concat grouping hex hour if ifnull iif initcap instr
+    abs acos adddate addtime any any_value array array_agg array_append array_cat array_length
+    array_position array_prepend array_remove array_to_string ascii asin atan atan2 avg bit_and
+    bit_length bit_or bit_xor bool_and bool_or btrim cardinality cast ceil ceiling char
+    char_length character_length chr coalesce collate concat concat_ws convert convert_tz corr
+    cos cot count covar_pop covar_samp cume_dist date_add date_format date_part date_sub
+    date_trunc dateadd datediff daterange day dayofmonth dayofweek dayofyear decode degrees
+    dense_rank div django_date_extract django_date_trunc django_datetime_cast_date
+    django_datetime_cast_time django_datetime_extract django_datetime_trunc
+    django_format_dtdelta django_power django_time_diff django_time_extract django_time_trunc
+    django_timestamp_diff encode every exp extract first_value floor format generate_series glob
+    greatest group_concat grouping hex hour if ifnull iif initcap instr int4range int8range
     interval isempty json json_agg json_array json_array_length json_arrayagg json_build_array
     json_build_object json_contains json_contains_path json_each json_extract json_group_array
-    json_group_object json_keys json_length json_object json_object_agg json_objectagg json_overlaps
-    json_quote json_table json_tree json_type json_unquote json_valid json_value jsonb jsonb_agg
-    jsonb_array_elements jsonb_array_elements_text jsonb_array_length jsonb_build_array
-    jsonb_build_object jsonb_each jsonb_each_text jsonb_extract_path jsonb_extract_path_text
-    jsonb_object_agg jsonb_object_keys jsonb_path_exists jsonb_path_query jsonb_path_query_array
-    jsonb_set jsonb_typeof json_query lag last_day last_value lcase lead least left length like
-    likelihood likely ln locate log log10 log2 lower lower_inc lower_inf lpad ltrim make_date
-    make_interval max md5 mid microsecond min minute mod month mode nth_value ntile nullif
-    numrange oct octet_length ord overlay percent_rank percentile_cont percentile_disc phrase_to_tsquery
-    phraseto_tsquery plainto_tsquery position pow power quarter quote radians range_agg range_merge
-    rank regexp regexp_count regexp_instr regexp_like regexp_match regexp_matches regexp_replace
-    regexp_split_to_array regexp_split_to_table regexp_substr regr_avgx regr_avgy regr_count
-    regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy repeat replace reverse right round
-    row row_number row_to_json rpad rtrim sec_to_time second setweight sha1 sha2 sha224 sha256
-    sha384 sha512 sign sin soundex split_part sqrt std stddev stddev_pop stddev_samp str_to_date
-    strip strpos string_agg subdate substr substring substring_index sum tan time_format
-    time_to_sec timediff timestampadd timestampdiff to_char to_date to_days to_json to_jsonb
-    to_number to_timestamp to_tsquery to_tsvector total translate trim trunc truncate
-    ts_headline ts_rank ts_rank_cd tsrange tstzrange typeof ucase unhex unicode unlikely unnest
-    upper upper_inc upper_inf var_pop var_samp variance websearch_to_tsquery week weekday weekofyear
-    width_bucket xmlagg xmlconcat xmlelement year yearweek zeroblob addtime adddate date_add
-    date_sub makedate maketime period_add period_diff json_set json_insert json_replace json_remove
-    json_merge_patch json_patch st_asbinary daterange int4range int8range nummultirange
+    json_group_object json_insert json_keys json_length json_merge_patch json_object
+    json_object_agg json_objectagg json_overlaps json_patch json_query json_quote json_remove
+    json_replace json_set json_table json_tree json_type json_unquote json_valid json_value
+    jsonb jsonb_agg jsonb_array_elements jsonb_array_elements_text jsonb_array_length
+    jsonb_build_array jsonb_build_object jsonb_each jsonb_each_text jsonb_extract_path
+    jsonb_extract_path_text jsonb_object_agg jsonb_object_keys jsonb_path_exists
+    jsonb_path_query jsonb_path_query_array jsonb_set jsonb_typeof lag last_day last_value lcase
+    lead least left length like likelihood likely ln locate log log10 log2 lower lower_inc
+    lower_inf lpad ltrim make_date make_interval makedate maketime max md5 microsecond mid min
+    minute mod mode month nth_value ntile nullif nummultirange numrange oct octet_length ord
+    overlay percent_rank percentile_cont percentile_disc period_add period_diff
+    phrase_to_tsquery phraseto_tsquery plainto_tsquery position pow power quarter quote radians
+    range_agg range_merge rank regexp regexp_count regexp_instr regexp_like regexp_match
+    regexp_matches regexp_replace regexp_split_to_array regexp_split_to_table regexp_substr
+    regr_avgx regr_avgy regr_count regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy
+    repeat replace reverse right round row row_number row_to_json rpad rtrim sec_to_time second
+    setweight sha1 sha2 sha224 sha256 sha384 sha512 sign sin soundex split_part sqrt st_asbinary
+    std stddev stddev_pop stddev_samp str_to_date string_agg strip strpos subdate substr
+    substring substring_index sum tan time_format time_to_sec timediff timestampadd
+    timestampdiff to_char to_date to_days to_json to_jsonb to_number to_timestamp to_tsquery
+    to_tsvector total translate trim trunc truncate ts_headline ts_rank ts_rank_cd tsrange
+    tstzrange typeof ucase unhex unicode unlikely unnest upper upper_inc upper_inf var_pop
+    var_samp variance websearch_to_tsquery week weekday weekofyear width_bucket xmlagg xmlconcat
+    xmlelement year yearweek zeroblob
     """.split()  # noqa: SIM905
 )
 
@@ -72,19 +74,19 @@ VOLATILE = frozenset(
     """
     age benchmark changes clock_timestamp col_description connection_id curdate current_catalog
     current_database current_date current_query current_role current_schema current_schemas
-    current_setting current_time current_timestamp current_user currval curtime cursor_to_xml database
-    database_to_xml found_rows gen_random_uuid get_lock getpgusername
-    inet_client_addr inet_client_port inet_server_addr inet_server_port is_free_lock is_used_lock
-    last_insert_id last_insert_rowid lastval load_extension load_file localtime
-    localtimestamp master_pos_wait name_const nextval now obj_description rand random
+    current_setting current_time current_timestamp current_user current_xid currval
+    cursor_to_xml cursor_to_xmlschema curtime database database_to_xml found_rows
+    gen_random_uuid get_lock getpgusername inet_client_addr inet_client_port inet_server_addr
+    inet_server_port is_free_lock is_used_lock last_insert_id last_insert_rowid lastval
+    load_extension load_file localtime localtimestamp master_pos_wait name_const nextval now
+    obj_description query_to_xml query_to_xml_and_xmlschema query_to_xmlschema rand random
     random_bytes random_normal randomblob release_lock row_count row_security_active schema
-    schema_to_xml session_user set_config setseed setval shobj_description sleep statement_timestamp
-    sysdate system_user table_to_xml timeofday total_changes
-    transaction_timestamp txid_current txid_current_snapshot unix_timestamp user utc_date
-    utc_time utc_timestamp uuid uuid_generate_v1 uuid_generate_v1mc uuid_generate_v4 uuid_short
-    uuidv4 uuidv7 sys_guid sys_extract_utc query_to_xml query_to_xmlschema query_to_xml_and_xmlschema
-    table_to_xmlschema table_to_xml_and_xmlschema cursor_to_xmlschema ts_stat version current_xid
-    sqlite_offset sqlite_version sqlite_source_id
+    schema_to_xml session_user set_config setseed setval shobj_description sleep sqlite_offset
+    sqlite_source_id sqlite_version statement_timestamp sys_extract_utc sys_guid sysdate
+    system_user table_to_xml table_to_xml_and_xmlschema table_to_xmlschema timeofday
+    total_changes transaction_timestamp ts_stat txid_current txid_current_snapshot
+    unix_timestamp user utc_date utc_time utc_timestamp uuid uuid_generate_v1 uuid_generate_v1mc
+    uuid_generate_v4 uuid_short uuidv4 uuidv7 version
     """.split()  # noqa: SIM905
 )
 
@@ -118,7 +120,7 @@ def purity(connection: BaseDatabaseWrapper, name: str) -> Purity | None:
         connection.ensure_connection()
         with closing(connection.create_cursor()) as cursor:
             return ask(cursor, name)
-    except connection.Database.Error:
+    except connection.Database.Error:  # type: ignore[attr-defined]
         logger.warning("could not ask %s about the function %s", connection.alias, name)
         return None
 

@@ -2,7 +2,8 @@
 
 Compilers are subclassed through `BaseDatabaseOperations.compiler`, which no backend overrides. All
 statements, the ORM's own and raw ones, pass `CursorWrapper`; transactions end in
-`BaseDatabaseWrapper`. Every replacement does nothing but call the original while nothing is installed.
+`BaseDatabaseWrapper`. Every replacement does nothing but call the original while nothing is
+installed.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ from querycache.transactions import Transaction
 def install() -> None:
     """Put the settings as they are now into use.
 
-    Settings that are wrong do not raise here, since no system check could then tell of them; they are
-    refused by the first query instead, also where nobody runs checks.
+    Settings that are wrong do not raise here, since no system check could then tell of them; they
+    are refused by the first query instead, also where nobody runs checks.
     """
     uninstall()
     runtime.refusal = None
@@ -80,7 +81,7 @@ def open_from(config: conf.Config) -> Store:
     def embedded() -> Store:
         from querycache.stores.lmdb import LmdbStore, default_path
 
-        project = settings.ROOT_URLCONF or str(settings.SETTINGS_MODULE)
+        project = str(getattr(settings, "ROOT_URLCONF", "") or settings.SETTINGS_MODULE)
         return LmdbStore(default_path(project.partition(".")[0]), options)
 
     store = store_for_cache(config.store, settings.CACHES, options, default_lmdb=embedded)
@@ -134,10 +135,10 @@ def patch() -> None:
     ):
         original = getattr(owner, name)
         patched = wraps(original)(replacement(original))
-        patched.querycache = True
+        patched.querycache = True  # type: ignore[attr-defined]
         setattr(owner, name, patched)
-    # Through CursorWrapper.__getattr__ these would reach the driver unseen. A driver that has no such
-    # method goes on saying so.
+    # Through CursorWrapper.__getattr__ these would reach the driver unseen. A driver that has no
+    # such method goes on saying so.
     CursorWrapper.close = _cursor_close  # type: ignore[attr-defined]
     CursorWrapper.copy = property(lambda self: _copier(self, "copy"))  # type: ignore[attr-defined]
     for name in ("copy_expert", "copy_from", "executescript"):
@@ -204,7 +205,7 @@ def _callproc(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _bulk(name: str) -> Callable[[CursorWrapper], Any]:
-    """Make a method of the driver's cursor that takes SQL, or a table's name, known to the cache."""
+    """Make known to the cache a method of the driver's cursor that takes SQL or a table."""
 
     def get(self: CursorWrapper) -> Any:
         method = getattr(self.cursor, name)

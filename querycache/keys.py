@@ -12,6 +12,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 from xxhash import xxh3_128_hexdigest
@@ -43,7 +44,7 @@ def database_identity(vendor: str, settings: dict[str, Any]) -> str:
         path = os.path.realpath(name.removeprefix("file:").partition("?")[0])
         try:
             # A file put in the place of another is another database.
-            inode = os.stat(path).st_ino
+            inode = Path(path).stat().st_ino
         except OSError:
             inode = 0
         return f"sqlite:{path}:{inode}"

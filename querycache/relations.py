@@ -24,7 +24,7 @@ def database_cascades() -> dict[str, frozenset[str]]:
     for model in apps.get_models(include_auto_created=True):
         for field in model._meta.local_fields:
             remote = field.remote_field
-            if isinstance(getattr(remote, "on_delete", None), action):
+            if remote is not None and isinstance(getattr(remote, "on_delete", None), action):
                 parent = table_name(remote.model._meta.db_table)
                 direct.setdefault(parent, set()).add(table_name(model._meta.db_table))
     return {table: closure([table], direct) for table in direct}
@@ -43,7 +43,7 @@ def closure(tables: Iterable[str], follow: Mapping[str, Iterable[str]]) -> froze
 
 
 def normalised(names: Mapping[str, Iterable[str]]) -> dict[str, frozenset[str]]:
-    """Return a setting such as `DEPENDS` or `TRIGGERS` with its names as statements are analysed."""
+    """Return a setting such as `DEPENDS` or `TRIGGERS` with names as `table_name` gives them."""
     return {
         table_name(name): frozenset(table_name(table) for table in tables)
         for name, tables in names.items()

@@ -7,8 +7,8 @@ import logging
 import os
 import re
 import weakref
-from hashlib import blake2b
 from contextlib import closing
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from querycache.keys import Unkeyable, database_identity, dump_parameters
@@ -121,7 +121,7 @@ class Session:
         settings = connection.settings_dict
         state = blake2b(digest_size=16)
         for part in (
-            connection.Database.__name__,
+            connection.Database.__name__,  # type: ignore[attr-defined]
             settings.get("USER"),
             _plain(settings.get("OPTIONS")),
             connection.timezone_name,
@@ -161,7 +161,7 @@ class Session:
             with closing(connection.create_cursor()) as cursor:
                 cursor.execute(sql)
                 row = cursor.fetchone()
-        except connection.Database.Error as error:
+        except connection.Database.Error as error:  # type: ignore[attr-defined]
             logger.warning("the isolation level of %s is not known: %s", connection.alias, error)
             return Isolation.OTHER
         level = str(row[column]).casefold().replace("-", " ") if row else ""
@@ -210,8 +210,8 @@ def identify(connection: BaseDatabaseWrapper, memory: MemoryNames) -> str:
 class MemoryNames:
     """Names of in-memory SQLite databases, which are private to a process and die with it.
 
-    A plain ``:memory:`` database is one driver connection's. One in shared-cache mode belongs to all
-    connections that name it, and lives as long as any of them.
+    A plain ``:memory:`` database is one driver connection's. One in shared-cache mode belongs to
+    all connections that name it, and lives as long as any of them.
     """
 
     def __init__(self) -> None:

@@ -5,6 +5,6 @@ from __future__ import annotations
 from django.dispatch import Signal
 
 #: Sent after tables were written and their stamps have changed: after the commit, or after the
-#: statement in autocommit. Arguments: `using` (alias) and `tables` (frozenset of names; ``{"*"}`` when
-#: every table was invalidated).
+#: statement in autocommit. Arguments: `using` (alias) and `tables` (frozenset of names; ``{"*"}``
+#: when every table was invalidated).
 invalidated = Signal()

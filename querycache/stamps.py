@@ -148,7 +148,7 @@ def touch(stamp: bytes | None, step: Step) -> bytes:
 
 
 def settle(stamp: bytes | None, step: Step) -> bytes:
-    """What a reader may do to a stamp: settle it once its leases ran out, quarantine an absent one."""
+    """Settle a stamp whose leases ran out, quarantine an absent one: what readers may do."""
     if is_settled(stamp):
         assert stamp is not None
         return stamp

@@ -20,9 +20,9 @@ _F = TypeVar("_F")
 class Switch(ContextDecorator):
     """Serves, or does not serve, reads from the cache within a block or a function.
 
-    Writes invalidate all the same. The state before comes back at the end, after an exception too. It
-    belongs to the current context: other threads and tasks are not touched, and what a block starts
-    through asyncio or `sync_to_async` inherits it.
+    Writes invalidate all the same. The state before comes back at the end, after an exception too.
+    It belongs to the current context: other threads and tasks are not touched, and what a block
+    starts through asyncio or `sync_to_async` inherits it.
 
     Args:
         on: whether reads are served from the cache.

@@ -76,9 +76,9 @@ class Transaction:
         self.cache = cache
         self.database = database
         self.session = session
-        #: Table → serial of the open transaction's latest write to it. Serials are never used twice,
-        #: so putting an earlier dict back (a rollback to a savepoint) also brings back what was seen
-        #: then and nothing that was seen since.
+        #: Table → serial of the open transaction's latest write to it. Serials are never used
+        #: twice, so putting an earlier dict back (a rollback to a savepoint) also brings back what
+        #: was seen then and nothing that was seen since.
         self.written: dict[str, int] = {}
         #: Whether reads of this alias are cached, and whether its writes matter (see `DATABASES`).
         self.serves = self.tracks = True

@@ -47,7 +47,8 @@ def report_difference(
         StaleHit: where `raises` asks for it.
     """
     logger.error(
-        "a cached result differs from the database's: %s\ncached (%d rows): %r\ndatabase (%d rows): %r",
+        "a cached result differs from the database's: %s\n"
+        "cached (%d rows): %r\ndatabase (%d rows): %r",
         sql,
         len(cached),
         list(cached[:_SHOWN_ROWS]),

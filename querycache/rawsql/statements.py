@@ -148,8 +148,6 @@ def _explain(r: Reader, i: int) -> Statement:
             depth -= 1
         elif depth == 0 and (word in _QUERIES or word in ("create", "execute", "declare", "call")):
             break
-        elif depth == 0 and word == "for" and not r.word(i + 1) == "connection":
-            pass  # Oracle: EXPLAIN PLAN FOR
         i += 1
     if not runs:
         return _HARMLESS

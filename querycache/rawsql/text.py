@@ -28,7 +28,7 @@ def text_of(sql: object, connection: object = None) -> str | None:
         return None
     try:
         text = as_string(_driver_object(connection))
-    except Exception:  # Adapters are code of others, and the query itself must not fail here.
+    except Exception:  # noqa: BLE001 - others' adapters run here; the query must not fail for us
         _log.debug("cannot compose a statement of type %s", type(sql).__name__, exc_info=True)
         return None
     return text if isinstance(text, str) else None

@@ -66,7 +66,8 @@ class Store(ABC):
     the store does not answer within the timeout, and nothing else for trouble of the store's own.
     """
 
-    #: Whether stamps are never lost while any process of the store runs (see `stamps.Step.durable`).
+    #: Whether stamps are never lost while any process of the store runs (see
+    #: `stamps.Step.durable`).
     durable: ClassVar[bool] = False
 
     #: Whether values cross a network, so that large ones are worth compressing.
