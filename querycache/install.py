@@ -161,8 +161,14 @@ def _execute(original: Callable[..., Any]) -> Callable[..., Any]:
         if sql is local.trusted:
             return original(self, sql, params, *ignored)
         transaction = transaction_of(self.db)
-        if transaction.connection.vendor == "sqlite":
-            transaction.session.opened(self.cursor)
+        if self.db.vendor == "sqlite":
+            unfinished = transaction.session.opened(self.cursor)
+            if unfinished is not None:
+                # Running a statement ends the one that this cursor ran before.
+                try:
+                    return execute(self, sql, params, *ignored)
+                finally:
+                    unfinished()
         effect = _effect(transaction, sql, self)
         if effect is None:
             return original(self, sql, params, *ignored)
@@ -172,6 +178,7 @@ def _execute(original: Callable[..., Any]) -> Callable[..., Any]:
             params,
             local.writing > 0,
             lambda: original(self, sql, params, *ignored),
+            self,
         )
 
     return execute
@@ -198,7 +205,7 @@ def _callproc(original: Callable[..., Any]) -> Callable[..., Any]:
         transaction = transaction_of(self.db)
         effect = Effect(transaction.database.declared(procname))
         return transaction.run(
-            effect, None, None, False, lambda: original(self, procname, params, kparams)
+            effect, None, None, False, lambda: original(self, procname, params, kparams), self
         )
 
     return callproc
@@ -217,7 +224,7 @@ def _bulk(name: str) -> Callable[[CursorWrapper], Any]:
             effect = _bulk_effect(transaction, name, args, kwargs, self)
             if effect is None:
                 return method(*args, **kwargs)
-            return transaction.run(effect, None, None, False, lambda: method(*args, **kwargs))
+            return transaction.run(effect, None, None, False, lambda: method(*args, **kwargs), self)
 
         return call
 
@@ -266,10 +273,10 @@ def _copier(self: CursorWrapper, name: str) -> Any:
 
 
 def _cursor_close(self: CursorWrapper) -> None:
+    self.cursor.close()
     state = self.db.__dict__.get("_querycache")
     if state is not None:
         state.session.closed(self.cursor)
-    self.cursor.close()
 
 
 def _commit(original: Callable[..., Any]) -> Callable[..., Any]:

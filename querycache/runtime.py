@@ -105,6 +105,7 @@ def connecting(connection: BaseDatabaseWrapper) -> None:
     """Start afresh: Django is about to open a new driver connection."""
     old: Transaction | None = connection.__dict__.pop(_STATE, None)
     if old is not None:
+        old.session.finish_all()
         old.over()
 
 

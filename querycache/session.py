@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import weakref
+from collections.abc import Callable
 from contextlib import closing
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from querycache.rawsql import Statement
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.backends.utils import CursorWrapper
 
 logger = logging.getLogger("querycache.session")
 
@@ -49,6 +51,7 @@ class Session:
         "_connection",
         "_cursors",
         "_isolation",
+        "_unfinished",
         "autocommit_off",
         "context",
         "dirty_reads",
@@ -62,6 +65,7 @@ class Session:
         self._changes: dict[str, bytes] = {}
         self._isolation: Isolation | None = None
         self._cursors: dict[int, weakref.ref[Any]] = {}
+        self._unfinished: dict[int, tuple[weakref.ref[Any], Callable[[], None]]] = {}
         #: Whether uncommitted rows of others may be read (a PRAGMA of SQLite).
         self.dirty_reads = False
         #: SET autocommit = 0 was run: every statement is in a transaction.
@@ -183,13 +187,42 @@ class Session:
 
     # -- cursors (SQLite) ----------------------------------------------------------------------
 
-    def opened(self, cursor: Any) -> None:
-        """Note a cursor that may keep a statement open."""
+    def opened(self, cursor: Any) -> Callable[[], None] | None:
+        """Note a cursor that may keep a statement open.
+
+        Returns:
+            What waits for the end of the statement that the cursor ran before, if anything does.
+        """
         self._cursors[id(cursor)] = weakref.ref(cursor)
+        found = self._unfinished.pop(id(cursor), None) if self._unfinished else None
+        return None if found is None else found[1]
 
     def closed(self, cursor: Any) -> None:
         """Note that a cursor was closed."""
         self._cursors.pop(id(cursor), None)
+        if self._unfinished:
+            self.finish(cursor)
+
+    def finish_with(self, wrapper: CursorWrapper, end: Callable[[], None]) -> None:
+        """Call `end` once the statement of a cursor is over: closed, used again, or dropped."""
+        cursor = wrapper.cursor
+
+        def dropped(_: object) -> None:
+            cursor.close()
+            self.finish(cursor)
+
+        self._unfinished[id(cursor)] = (weakref.ref(wrapper, dropped), end)
+
+    def finish(self, cursor: Any) -> None:
+        """Call what waits for the end of a cursor's statement."""
+        found = self._unfinished.pop(id(cursor), None)
+        if found is not None:
+            found[1]()
+
+    def finish_all(self) -> None:
+        """Call everything that waits: the connection is gone, and its statements with it."""
+        while self._unfinished:
+            self._unfinished.popitem()[1][1]()
 
     def _reading(self) -> bool:
         if self._cursors:

@@ -15,6 +15,7 @@ from querycache.signals import invalidated
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.backends.utils import CursorWrapper
 
     from querycache.cache import QueryCache
 
@@ -139,7 +140,13 @@ class Transaction:
     # -- statements ----------------------------------------------------------------------------
 
     def run(
-        self, effect: Effect, sql: str | None, params: Any, orm: bool, execute: Callable[[], Result]
+        self,
+        effect: Effect,
+        sql: str | None,
+        params: Any,
+        orm: bool,
+        execute: Callable[[], Result],
+        wrapper: CursorWrapper,
     ) -> Result:
         """Run a statement that does more than return rows.
 
@@ -149,6 +156,7 @@ class Transaction:
             params: its parameters.
             orm: whether a compiler of Django made it.
             execute: runs it.
+            wrapper: Django's cursor, on which it runs.
         """
         writes = effect.writes
         if self.cache.ignores_raw and not orm and not effect.ddl:
@@ -163,8 +171,7 @@ class Transaction:
         elif self.open or self._begins(effect):
             result = self._run_inside(writes, execute)
         else:
-            with self.writing(writes):
-                result = execute()
+            result = self._run_alone(writes, execute, wrapper)
         for statement in effect.control:
             self._follow(statement, sql, params, writes)
         if writes and self.open:
@@ -173,6 +180,23 @@ class Transaction:
         self.session.temporary |= effect.temporary
         if effect.ddl:
             self.database.schema_changed()
+        return result
+
+    def _run_alone(
+        self, writes: frozenset[str], execute: Callable[[], Result], wrapper: CursorWrapper
+    ) -> Result:
+        """Run a statement that is a transaction of its own."""
+        write = _Write(self, writes)
+        try:
+            result = execute()
+        except BaseException:
+            write.end()
+            raise
+        if self.connection.vendor == "sqlite" and wrapper.description is not None:
+            # INSERT … RETURNING commits once its rows are fetched or its cursor is closed.
+            self.session.finish_with(wrapper, write.end)
+        else:
+            write.end()
         return result
 
     def _run_inside(self, writes: frozenset[str], execute: Callable[[], Result]) -> Result:
@@ -261,15 +285,11 @@ class Transaction:
         if not tables:
             yield
             return
-        cache = self.cache
-        stamp_keys = self.database.stamp_keys(tables)
-        lease = cache.begin(stamp_keys)
+        write = _Write(self, tables)
         try:
             yield
         finally:
-            cache.end(stamp_keys, lease)
-        if invalidated.receivers:
-            invalidated.send(sender=type(cache), using=self.connection.alias, tables=tables)
+            write.end()
 
     def commit(self, commit: Callable[[], Result]) -> Result:
         """Commit through Django's own `_commit`."""
@@ -290,3 +310,30 @@ class Transaction:
             self._savepoints = []
         self.forget_seen()
         self.session.transaction_over()
+
+
+class _Write:
+    """A commit of writes to some tables, announced to everybody from now until its `end`.
+
+    Args:
+        transaction: of the connection that commits.
+        tables: what is written.
+
+    Raises:
+        StoreUnavailable: it may not go on, see `ON_STORE_FAILURE`.
+    """
+
+    __slots__ = ("_cache", "_keys", "_lease", "_tables", "_using")
+
+    def __init__(self, transaction: Transaction, tables: frozenset[str]) -> None:
+        self._cache = transaction.cache
+        self._using = transaction.connection.alias
+        self._tables = tables
+        self._keys = transaction.database.stamp_keys(tables)
+        self._lease = self._cache.begin(self._keys)
+
+    def end(self) -> None:
+        """Announce that it is over, whatever became of it."""
+        self._cache.end(self._keys, self._lease)
+        if invalidated.receivers:
+            invalidated.send(sender=type(self._cache), using=self._using, tables=self._tables)
