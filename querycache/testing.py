@@ -22,6 +22,7 @@ import os
 import random
 import secrets
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -113,6 +114,14 @@ class StoreContract:
         yield open_handle
         for handle in opened:
             handle.close()
+
+    @pytest.fixture
+    def eager_threads(self) -> Iterator[None]:
+        """Have the interpreter change threads as often as it can, so that what can meet does."""
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        yield
+        sys.setswitchinterval(before)
 
     @pytest.fixture
     def store(self, open_handle: Callable[..., Store]) -> Store:
@@ -208,8 +217,7 @@ class StoreContract:
 
     def test_read_keeps_the_order_asked_for(self, store: Store, other: Store) -> None:
         keys = [self.stamp(store, f"s{n}") for n in range(12)]
-        for key in keys[::2]:
-            store.touch([key])
+        self._settled(store, keys[::2])
         known = dict(zip(keys, other.stamps(keys), strict=True))
         assert [known[key] is not None for key in keys] == [True, False] * 6
         assert len({known[key] for key in keys[::2]}) == 6
@@ -478,6 +486,7 @@ class StoreContract:
 
     # -- threads and processes -----------------------------------------------------------------
 
+    @pytest.mark.usefixtures("eager_threads")
     def test_threads_lose_no_lease(self, store: Store, other: Store) -> None:
         keys = [self.stamp(store, f"s{n}") for n in range(3)]
         self._settled(store, keys)
@@ -527,6 +536,7 @@ class StoreContract:
                 future.result()
         assert all(protocol.is_settled(value) for value in store.stamps(keys))
 
+    @pytest.mark.usefixtures("eager_threads")
     def test_threads_read_and_write_entries(self, store: Store) -> None:
         entries = [self.entry(store, f"e{n}") for n in range(5)]
         values = {e: [e + bytes([n]) * 3000 for n in range(20)] for e in entries}
