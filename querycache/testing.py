@@ -217,7 +217,8 @@ class StoreContract:
 
     def test_read_keeps_the_order_asked_for(self, store: Store, other: Store) -> None:
         keys = [self.stamp(store, f"s{n}") for n in range(12)]
-        self._settled(store, keys[::2])
+        for key in keys[::2]:
+            self._settled(store, [key])  # one by one, since one step may use one nonce for all
         known = dict(zip(keys, other.stamps(keys), strict=True))
         assert [known[key] is not None for key in keys] == [True, False] * 6
         assert len({known[key] for key in keys[::2]}) == 6

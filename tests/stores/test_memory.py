@@ -80,6 +80,15 @@ def test_an_entry_larger_than_a_generation_is_not_stored() -> None:
     assert store.read(b"m:e:a", [])[0] is None
 
 
+def test_clear_keeps_what_is_not_of_its_prefix() -> None:
+    store = MemoryStore(OPTIONS)
+    store.write(b"m:e:1", b"v", None)
+    store.write(b"mm:e:1", b"v", None)
+    store.clear()
+    assert store.read(b"m:e:1", [])[0] is None
+    assert store.read(b"mm:e:1", [])[0] == b"v"
+
+
 def test_stamps_are_never_evicted() -> None:
     store = MemoryStore(OPTIONS, size=10_000)
     keys = [b"m:s:%d" % number for number in range(500)]
