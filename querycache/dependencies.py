@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
@@ -103,6 +104,7 @@ class Database:
         self._depends = normalised(config.depends)
         self._triggers = normalised(config.triggers)
         self._purities: dict[str, Purity] = {}
+        self._untransacted: frozenset[str] | None = None
         self._stamp_keys: dict[str, bytes] = {}
         #: Read by the compiler without a call: SQL → plan.
         self.plans: dict[str, Plan] = {}
@@ -126,6 +128,7 @@ class Database:
         self.plans.clear()
         self.effects.clear()
         self._purities.clear()
+        self._untransacted = None
 
     # -- reads ---------------------------------------------------------------------------------
 
@@ -262,6 +265,21 @@ class Database:
                 return _ALL, True
         return closure(changed, self._triggers), certain
 
+    def immediate(self, connection: BaseDatabaseWrapper, tables: frozenset[str]) -> frozenset[str]:
+        """Return those of the tables that no transaction holds back: what is written is committed.
+
+        Args:
+            connection: asked once which tables have such an engine (MyISAM and its like).
+            tables: that are about to be written in a transaction.
+        """
+        if self._vendor != "mysql":
+            return frozenset()
+        if self._untransacted is None:
+            self._untransacted = _tables_without_transactions(connection)
+        if EVERYTHING in tables:
+            return _ALL if self._untransacted else frozenset()
+        return tables & self._untransacted
+
     @cached_property
     def _cascades(self) -> dict[str, frozenset[str]]:
         return database_cascades()
@@ -273,6 +291,18 @@ class Database:
             if found is not None:
                 self._purities[name] = found
         return found
+
+
+def _tables_without_transactions(connection: BaseDatabaseWrapper) -> frozenset[str]:
+    connection.ensure_connection()
+    with closing(connection.create_cursor()) as cursor:
+        cursor.execute(
+            "SELECT t.table_name FROM information_schema.tables t"
+            " LEFT JOIN information_schema.engines e ON e.engine = t.engine"
+            " WHERE t.table_schema = DATABASE() AND t.table_type = 'BASE TABLE'"
+            " AND coalesce(e.transactions, 'NO') <> 'YES'"
+        )
+        return frozenset(table_name(name) for (name,) in cursor.fetchall())
 
 
 _SAID = {

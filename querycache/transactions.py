@@ -203,8 +203,10 @@ class Transaction:
         # Before the statement for a thread that shares the connection, after it for what such a
         # thread has seen meanwhile.
         self.note(writes)
+        immediate = self.database.immediate(self.connection, writes)
         try:
-            return execute()
+            with self.writing(immediate):
+                return execute()
         except BaseException:
             # Some databases answer an error by rolling the whole transaction back.
             self.forget_seen()
