@@ -47,7 +47,7 @@ class QueryCache:
         self.counters = Counters()
         self.breaker = Breaker()
         self.sealer = Sealer(secret)
-        self.entry_prefix = f"{config.key_prefix}:e:"
+        self.entry_prefix = f"{config.key_prefix}:e:{self.sealer.tag}:"
         self.strict = config.consistency == "strict"
         self.ignores_raw = config.raw_sql == "ignore"
         #: Shadow mode never serves: every hit is run on the database and compared.

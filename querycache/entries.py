@@ -23,12 +23,15 @@ class Sealer:
         secret: the project's `SECRET_KEY`.
     """
 
-    __slots__ = ("_keyed",)
+    __slots__ = ("_keyed", "tag")
 
     def __init__(self, secret: str | bytes) -> None:
         data = secret.encode() if isinstance(secret, str) else secret
         key = blake2b(data, digest_size=32, person=b"querycache.entry").digest()
         self._keyed = blake2b(key=key, digest_size=MAC_BYTES)
+        #: Part of every entry's key: projects with other secrets that share a store and a database
+        #: keep out of each other's entries, while their stamps are the same.
+        self.tag = blake2b(key, digest_size=4, person=b"querycache.tag").hexdigest()
 
     def seal(self, fingerprint: bytes, stamps: bytes, body: bytes) -> bytes:
         """Make an entry.

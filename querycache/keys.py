@@ -61,7 +61,7 @@ def stamp_key(prefix: str, database: str, dependency: str) -> bytes:
 
 
 def entry_key(prefix: str, fingerprint: bytes) -> bytes:
-    """Return the key of the entry of a fingerprint; `prefix` ends in ``":e:"``."""
+    """Return the key of the entry of a fingerprint; `prefix` ends in ``":"``."""
     return (prefix + xxh3_128_hexdigest(fingerprint)).encode()
 
 

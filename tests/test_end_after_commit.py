@@ -1,4 +1,4 @@
-"""`end` comes after the commit, whichever way a database commits: else old rows are stored as new."""
+"""`end` comes after the commit, however a database commits: else old rows are stored as new."""
 
 from __future__ import annotations
 
