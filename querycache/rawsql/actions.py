@@ -92,6 +92,18 @@ def _on_into(s: Scanner, i: int) -> int:
     return targets.into(s, i + 1)
 
 
+def _on_in(s: Scanner, i: int) -> int:
+    # SQLite: `x IN table`, short for `x IN (SELECT * FROM table)`.
+    if s.family == "sqlite" and i + 1 < s.end and s.kinds[i + 1] in (WORD, QUOTED, STRING):
+        name, qualifiers, i = s.path(i + 1)
+        s.qualifiers.update(qualifiers)
+        if s.is_op(i, "("):
+            s.functions.add(name)
+        s.read(name, qualifiers)
+        return i
+    return i + 1
+
+
 def _on_set(s: Scanner, i: int) -> int:
     frame = s.frame
     if frame.verb == "update" and frame.collect is not None:
@@ -165,6 +177,7 @@ ACTIONS: dict[str, Callable[[Scanner, int], int]] = {
     "delete": _on_modification,
     "merge": _on_modification,
     "replace": _on_modification,
+    "in": _on_in,
     "into": _on_into,
     "set": _on_set,
     "as": _on_as,

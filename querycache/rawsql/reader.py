@@ -70,18 +70,21 @@ class Reader:
         if i >= self.end or not self._is_identifier(i):
             self.odd = True
             return "", [], i + 1
-        parts = [self.texts[i]]
+        parts = [self._identifier(i)]
         i += 1
         while self.is_op(i, "."):
             if self.is_op(i + 1, "."):  # database..table
                 i += 1
             if i + 1 >= self.end or not self._is_identifier(i + 1):
                 break
-            parts.append(self.texts[i + 1])
+            parts.append(self._identifier(i + 1))
             i += 2
         if i < self.end and self.kinds[i] == NUMBER:  # the dot of MySQL's `db.1e5` went with it
             self.odd = True
         return table_name(parts[-1]), [table_name(part) for part in parts[:-1]], i
+
+    def _identifier(self, i: int) -> str:
+        return self.texts[i][1:-1] if self.kinds[i] == STRING else self.texts[i]
 
     def _is_identifier(self, i: int) -> bool:
         kind = self.kinds[i]

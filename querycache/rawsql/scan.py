@@ -285,6 +285,8 @@ class Scanner(Reader):
                 return self.push(i + 1)
             if text == "as" or text in AFTER_TABLE:
                 return self._word(i, text)
+            if text in ANOTHER_STATEMENT and self.family == "other":
+                self.odd = True
         elif kind not in (QUOTED, STRING):
             return i
         return self.push(i + 1) if self.is_op(i + 1, "(") else i + 1

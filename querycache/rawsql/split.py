@@ -26,6 +26,9 @@ def statements(tokens: Tokens, family: str) -> Iterator[tuple[int, int, bool]]:
         if kinds[start] == OPERATOR and texts[start] == ";":
             start += 1
             continue
+        if family == "other" and kinds[start] == WORD and texts[start] == "declare":
+            yield start, total, False  # a block of unknown length
+            return
         end, certain = _end(kinds, texts, start, total, _has_body(kinds, texts, start, family))
         yield start, end, certain
         start = end + 1
@@ -77,8 +80,6 @@ def _has_body(kinds: list[int], texts: list[str], start: int, family: str) -> bo
         near.append(texts[i] if kinds[i] == WORD else "")
     if first == "begin":
         return family != "postgresql" and bool(near and near[0]) and not begins(near[:2], family)
-    if first == "declare":
-        return family == "other"
     if first not in ("create", "alter"):
         return False
     if _BODIES.isdisjoint(near):
