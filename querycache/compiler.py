@@ -175,5 +175,5 @@ def cached_class(compiler: type[SQLCompiler]) -> type[SQLCompiler]:
         mixin = WriteMixin
     else:
         mixin = ReadMixin
-    name = f"Cached{compiler.__name__}"
-    return type(name, (mixin, compiler), {"__module__": compiler.__module__})
+    # The name shows up in messages and in the repr of compilers.
+    return type(compiler.__name__, (mixin, compiler), {"__module__": compiler.__module__})
