@@ -134,6 +134,9 @@ class MemoryStore(Store):
         self._change(stamps, protocol.touch)
 
     def settle(self, stamps: Sequence[bytes]) -> Sequence[bytes]:
+        known = [*map(self._stamps.get, stamps)]
+        if all(map(protocol.is_settled, known)):
+            return [stamp for stamp in known if stamp is not None]
         return self._change(stamps, protocol.settle)
 
     def _change(
