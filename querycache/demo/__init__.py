@@ -1,0 +1,1 @@
+"""The demo: real data, real queries, several processes, and every answer checked."""
