@@ -276,8 +276,7 @@ def _executable(sql: str, match: re.Match[str], state: list[int]) -> int:
     if text[2] == "M" or (version and (len(version) != 5 or int(version) > _LAST_CERTAIN)):
         return -1
     state[0] += 1
-    # `2*/*…` means one thing inside and another outside.
-    return -1 if "*/*" in sql else match.end()
+    return match.end()
 
 
 _POSTGRESQL = {escapes: _postgresql(escapes) for escapes in (False, True)}

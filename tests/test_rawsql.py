@@ -228,6 +228,8 @@ MODIFICATIONS: list[tuple[tuple[str, ...], str, Statement]] = [
      write("t", deletes="t", functions="replace")),
     (MY, "UPDATE LOW_PRIORITY IGNORE t x JOIN u ON 1, v SET x.a = 1, b = 2 WHERE c = 3",
      write("t u v", updates="t u v", reads="t u v")),
+    (MY, "UPDATE (t x JOIN u ON 1), v SET x.a = 1",
+     write("t u v", updates="t u v", reads="t u v")),
     (MY, "UPDATE t, (SELECT * FROM u) s SET t.a = s.a", write("t", updates="t", reads="u")),
     (MY, "DELETE QUICK x, s.y.* FROM t x JOIN s.u y USING (id) WHERE a = (SELECT 1 FROM v)",
      write("x y t u", deletes="x y t u", reads="t u v", qualifiers="s")),

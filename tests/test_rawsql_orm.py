@@ -307,13 +307,13 @@ HAND_WRITTEN = [
     "SELECT * FROM (rawsql_book b JOIN rawsql_author a ON a.id = b.author_id), rawsql_novel n",
     "SELECT * FROM rawsql_book NATURAL JOIN rawsql_author JOIN rawsql_only USING (id)",
     ("SELECT (SELECT max(id) FROM rawsql_author WHERE name IS NOT DISTINCT FROM b.title)"
-    " FROM rawsql_book AS b WHERE (id, 1) IN (SELECT o.id, 1 FROM rawsql_only o, json_each('[1]'))"),
+    " FROM rawsql_book b WHERE (id, 1) IN (SELECT o.id, 1 FROM rawsql_only o, json_each('[]'))"),
     "SELECT id FROM rawsql_book UNION SELECT id FROM rawsql_author EXCEPT VALUES (1), (2)",
     "SELECT sum(id) FILTER (WHERE id > 1) OVER w FROM rawsql_book WINDOW w AS (PARTITION BY title)",
     ("INSERT INTO rawsql_author (name) SELECT b.title FROM rawsql_book b, rawsql_novel WHERE 1"
     " ON CONFLICT (name) DO UPDATE SET born = (SELECT max(name) FROM \"select from\")"
     " RETURNING id, upper(name)"),
-    "INSERT OR REPLACE INTO rawsql_author (id, name) VALUES (1, (SELECT 'FROM x' FROM rawsql_novel))",
+    "INSERT OR REPLACE INTO rawsql_author (id, name) VALUES (1, (SELECT 'FROM' FROM rawsql_novel))",
     "REPLACE INTO rawsql_author SELECT * FROM rawsql_author",
     "UPDATE rawsql_book SET title = a.name FROM rawsql_author a, rawsql_novel RETURNING title, id",
     "UPDATE OR REPLACE rawsql_author SET name = lower(name) WHERE id IN rawsql_only",

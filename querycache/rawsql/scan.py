@@ -127,8 +127,6 @@ class Scanner(Reader):
             self.odd = True
             return i + 1
         closed = self.frame
-        if closed.expect == TABLE:
-            self.odd = True
         self._leave(closed)
         frame = self.frame = self.stack.pop()
         if closed.role == TABLE_POSITION:
