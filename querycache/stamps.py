@@ -104,7 +104,7 @@ def leases(stamp: bytes | None) -> dict[bytes, int]:
     assert stamp is not None
     for start in range(1, len(stamp), _LEASE_BYTES):
         deadline = stamp[start + TOKEN_BYTES : start + _LEASE_BYTES]
-        # A damaged deadline can only be kept for ever or dropped early; early would be unsafe.
+        # When a lease with a damaged deadline ends nobody knows; the next step gives it a whole one.
         found[stamp[start : start + TOKEN_BYTES]] = (
             int(deadline) if deadline.isdigit() else MAX_NUMBER
         )
@@ -118,7 +118,7 @@ def writing(held: dict[bytes, int]) -> bytes:
 
 def begin(stamp: bytes | None, token: bytes, step: Step) -> bytes:
     """Put the writer's lease on a stamp, or renew it; acknowledged before the write can commit."""
-    held = _unexpired(stamp, step.now)
+    held = _unexpired(stamp, step)
     if not step.durable and not _known(stamp):
         held[QUARANTINE] = step.now + step.lease
     held[token] = step.now + step.lease
@@ -131,17 +131,17 @@ def end(stamp: bytes | None, token: bytes, step: Step) -> bytes:
     A lease that is gone means that other writers' leases may be gone too: quarantine, unless the
     store cannot lose any, where it had simply run out.
     """
-    held = leases(stamp)
-    mine = held.pop(token, None)
-    held = {t: deadline for t, deadline in held.items() if deadline > step.now}
-    if mine is None and not step.durable:
+    mine = token in leases(stamp)
+    held = _unexpired(stamp, step)
+    held.pop(token, None)
+    if not mine and not step.durable:
         held[QUARANTINE] = step.now + step.lease
     return writing(held) if held else _fresh(step)
 
 
 def touch(stamp: bytes | None, step: Step) -> bytes:
     """Change a stamp without a lease: what was stored under the old one is never served again."""
-    held = _unexpired(stamp, step.now)
+    held = _unexpired(stamp, step)
     if not step.durable and not _known(stamp):
         held[QUARANTINE] = step.now + step.lease
     return writing(held) if held else _fresh(step)
@@ -160,8 +160,12 @@ def _known(stamp: bytes | None) -> bool:
     return is_settled(stamp) or is_writing(stamp)
 
 
-def _unexpired(stamp: bytes | None, now: int) -> dict[bytes, int]:
-    return {token: deadline for token, deadline in leases(stamp).items() if deadline > now}
+def _unexpired(stamp: bytes | None, step: Step) -> dict[bytes, int]:
+    return {
+        token: step.now + step.lease if deadline == MAX_NUMBER else deadline
+        for token, deadline in leases(stamp).items()
+        if deadline > step.now
+    }
 
 
 def _fresh(step: Step) -> bytes:

@@ -344,3 +344,14 @@ class Protocol(RuleBasedStateMachine):
 
 
 TestProtocol = Protocol.TestCase
+
+
+def test_a_damaged_deadline_runs_out_one_lease_after_it_is_found() -> None:
+    def at(now: int) -> Step:
+        return Step(now, now, 100, 1, bytes(16), durable=False)
+
+    damaged = b"W" + b"w" * 16 + b"not sixteen digi"
+    found = stamps.settle(damaged, at(1000))
+    assert stamps.leases(found) == {b"w" * 16: 1100}
+    assert stamps.settle(found, at(1099)) == found
+    assert stamps.is_settled(stamps.settle(found, at(1100)))

@@ -55,8 +55,8 @@ local function leases(stamp, without)
   if is_writing(stamp) then
     for at = 2, #stamp, 32 do
       local owner, text = string.sub(stamp, at, at + 15), string.sub(stamp, at + 16, at + 31)
-      if not string.find(text, '^%d+$') then
-        text = '9999999999999999'
+      if not string.find(text, '^%d+$') or text == '9999999999999999' then
+        text = deadline
       end
       if not ends[owner] then
         all[#all + 1] = owner
