@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from querycache.rawsql import Kind, Statement, analyse
+from querycache.rawsql import UNKNOWN, Kind, Statement, analyse
 
 ALL = ("postgresql", "mysql", "sqlite", "other")
 NOT_MY = ("postgresql", "sqlite", "other")
@@ -230,6 +230,9 @@ MODIFICATIONS: list[tuple[tuple[str, ...], str, Statement]] = [
      write("t u v", updates="t u v", reads="t u v")),
     (MY, "UPDATE (t x JOIN u ON 1), v SET x.a = 1",
      write("t u v", updates="t u v", reads="t u v")),
+    (MY, "WITH a AS (SELECT 1 FROM w) UPDATE (t JOIN u ON 1) JOIN a SET t.a = 1",
+     write("t u", updates="t u", reads="t u w")),
+    (OTHER, "DELETE (SELECT 1 FROM t)", UNKNOWN),
     (MY, "UPDATE t, (SELECT * FROM u) s SET t.a = s.a", write("t", updates="t", reads="u")),
     (MY, "DELETE QUICK x, s.y.* FROM t x JOIN s.u y USING (id) WHERE a = (SELECT 1 FROM v)",
      write("x y t u", deletes="x y t u", reads="t u v", qualifiers="s")),

@@ -173,7 +173,9 @@ CONTROL: list[tuple[tuple[str, ...], str, Statement]] = [
     (PG, "CREATE SCHEMA IF NOT EXISTS s", ddl()),
     *((v, sql, UNKNOWN) for v in [ALL] for sql in (
         "FOO BAR", "SELECT 'x", "SELECT * FROM %s", "SELECT * FROM t, %s", "SELECT (1",
-        "SELECT 1)", "SELECT * FROM (t, )", "SELECT * FROM t, ", "INSERT INTO %s VALUES (1)", "DELETE FROM", "DROP TABLE %s", "1",
+        "SELECT 1)",
+        "SELECT * FROM (t, )", "SELECT * FROM t, ", "INSERT INTO %s VALUES (1)",
+        "DELETE FROM", "DROP TABLE %s", "1",
         "SELECT * FROM t JOIN", "ROLLBACK TO", "SAVEPOINT %s")),
     (MY, "DELETE FROM .t", UNKNOWN),
     (MY, "SELECT * FROM .t", UNKNOWN),

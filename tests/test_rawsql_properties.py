@@ -99,6 +99,17 @@ def test_nothing_raises_for_any_text(sql: str, vendor: str) -> None:
     assert isinstance(analyse(sql, vendor), tuple)
 
 
+VERBS = split("INSERT REPLACE UPDATE DELETE MERGE TRUNCATE DROP ALTER CREATE CALL COPY")
+
+
+@given(SOUP, st.sampled_from(VERBS), st.sampled_from(ALL))
+def test_a_modifying_verb_is_never_a_read(sql: str, verb: str, vendor: str) -> None:
+    for prefix in ("", "/* */ ", "WITH a AS (SELECT 1) ", "EXPLAIN ANALYZE "):
+        if verb in VERBS[:5] or prefix in ("", "/* */ "):
+            statements = analyse(f"{prefix}{verb} {sql}", vendor)
+            assert statements[0].kind is not Kind.READ or verb == "COPY"
+
+
 PLAIN = [
     (vendors, sql, statement)
     for vendors, sql, statement in QUERIES

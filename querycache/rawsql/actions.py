@@ -73,7 +73,7 @@ def _on_select(s: Scanner, i: int) -> int:
 
 
 def _on_modification(s: Scanner, i: int) -> int:
-    if s.frame.verb == "with" and s.is_name(i + 1):
+    if s.frame.verb == "with":
         return targets.begin(s, i)
     if s.is_op(i + 1, "(") and s.texts[i] not in s.dialect.not_called:
         s.functions.add(s.texts[i])

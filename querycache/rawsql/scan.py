@@ -164,7 +164,9 @@ class Scanner(Reader):
             frame.in_from = False
             frame.collect = None
             return i + 1
-        if self.is_name(i + 1) and (frame.role == CTE or self.word(i + 1) in ("into", "from")):
+        # What begins the whole statement is a verb whatever follows: MySQL's UPDATE (t JOIN u).
+        named = self.is_name(i + 1) and frame.role == CTE
+        if not self.stack or named or self.word(i + 1) in ("into", "from"):
             return targets.begin(self, i)
         return i
 
