@@ -13,12 +13,12 @@ register = template.Library()
 
 @register.simple_tag
 def last_write(*targets: str, using: str | None = None) -> datetime.datetime | None:
-    """Return when tables were last written, for keys of cached fragments.
+    """Return when tables were last written, for the keys of cached fragments.
 
-    ``{% last_write "shop.Book" "auth" as written %}{% cache None "books" written.timestamp %}…``
+    ``{% last_write "shop.Book" "auth" as written %}{% cache None "books" written.timestamp %}``
 
-    Args:
-        targets: app labels, ``"app.Model"`` or table names; none for everything.
-        using: alias of the database; all of them by default.
+    Takes app labels, ``"app.Model"`` or table names, none for everything, and ``using=`` with the
+    alias of a database, all of them by default.
     """
+    # No sections of arguments here: admindocs shows this text as reStructuredText.
     return _last_write(*targets, using=using)
