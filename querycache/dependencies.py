@@ -74,12 +74,15 @@ class Effect:
         control: its statements that steer transactions and sessions, in order.
         temporary: the names of temporary tables that it makes.
         ddl: whether it changes the schema.
+        unclear: whether it may end the open transaction without saying so, as a procedure or a
+            statement that is not understood may.
     """
 
     writes: frozenset[str] = frozenset()
     control: tuple[Statement, ...] = ()
     temporary: frozenset[str] = frozenset()
     ddl: bool = False
+    unclear: bool = False
 
 
 class Database:
@@ -206,11 +209,11 @@ class Database:
             sql: the text; None when it could not be told, which counts as writing everything.
         """
         if sql is None:
-            return Effect(_ALL)
+            return Effect(_ALL, unclear=True)
         writes: set[str] = set()
         temporary: set[str] = set()
         control = []
-        ddl = False
+        ddl = unclear = False
         certain = True
         for statement in analyse(sql, self._vendor):
             if (
@@ -220,6 +223,7 @@ class Database:
             ):
                 control.append(statement)
             ddl = ddl or statement.kind is Kind.DDL
+            unclear = unclear or self._unclear(statement)
             temporary |= statement.temporary
             changed, known = self._changed(connection, statement)
             writes |= changed
@@ -232,22 +236,36 @@ class Database:
                 tuple(control),
                 frozenset(temporary),
                 ddl,
+                unclear,
             )
         if certain and len(sql) <= _LONGEST:
             _remember(self.effects, sql, effect)
         return effect
 
-    def declared(self, name: str) -> frozenset[str]:
-        """Return what a procedure is declared to touch, else everything."""
+    def procedure(self, name: str) -> Effect:
+        """Return what calling a procedure does: what it is declared to touch, else everything."""
+        return Effect(self._declared(name), unclear=self._procedures_commit)
+
+    def _declared(self, name: str) -> frozenset[str]:
         tables = self._depends.get(table_name(name))
         return _ALL if tables is None else closure(tables, self._triggers)
+
+    @property
+    def _procedures_commit(self) -> bool:
+        # Those of PostgreSQL may not where a transaction was open before the call.
+        return self._vendor not in ("postgresql", "sqlite")
+
+    def _unclear(self, statement: Statement) -> bool:
+        return statement.kind is Kind.UNKNOWN or (
+            statement.everything and statement.kind is Kind.WRITE and self._procedures_commit
+        )
 
     def _changed(
         self, connection: BaseDatabaseWrapper, statement: Statement
     ) -> tuple[frozenset[str], bool]:
         if statement.everything:
             if statement.calls is not None:
-                return self.declared(statement.calls), True
+                return self._declared(statement.calls), True
             return _ALL, True
         changed = set(statement.writes)
         for table in statement.deletes:

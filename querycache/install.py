@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
@@ -22,17 +21,14 @@ from django.db.backends.base.creation import BaseDatabaseCreation
 from django.db.backends.base.operations import BaseDatabaseOperations
 from django.db.backends.utils import CursorWrapper
 
-from querycache import conf
+from querycache import conf, cursors
 from querycache.cache import QueryCache
 from querycache.compiler import cached_class, local
-from querycache.dependencies import Effect
 from querycache.keys import EVERYTHING, database_identity
-from querycache.rawsql import text_of
 from querycache.runtime import Installed, connected, connecting, runtime, transaction_of
 from querycache.selection import Selection
 from querycache.stores import open_store
 from querycache.stores.base import Store, StoreOptions, StoreUnusable
-from querycache.transactions import Transaction
 
 
 def install() -> None:
@@ -122,14 +118,15 @@ def patch() -> None:
         return
     for owner, name, replacement in (
         (BaseDatabaseOperations, "compiler", _compiler),
-        (CursorWrapper, "_execute", _execute),
-        (CursorWrapper, "_executemany", _execute),
-        (CursorWrapper, "callproc", _callproc),
+        (CursorWrapper, "_execute", cursors.executing),
+        (CursorWrapper, "_executemany", cursors.executing),
+        (CursorWrapper, "callproc", cursors.calling),
         (BaseDatabaseWrapper, "_commit", _commit),
         (BaseDatabaseWrapper, "_rollback", _rollback),
         (BaseDatabaseWrapper, "connect", _connect),
         (BaseDatabaseWrapper, "close", _close),
         (BaseDatabaseWrapper, "set_autocommit", _set_autocommit),
+        (BaseDatabaseOperations, "execute_sql_flush", _execute_sql_flush),
         (BaseDatabaseCreation, "create_test_db", _create_test_db),
         (BaseDatabaseCreation, "clone_test_db", _clone_test_db),
     ):
@@ -139,10 +136,10 @@ def patch() -> None:
         setattr(owner, name, patched)
     # Through CursorWrapper.__getattr__ these would reach the driver unseen. A driver that has no
     # such method goes on saying so.
-    CursorWrapper.close = _cursor_close  # type: ignore[attr-defined]
-    CursorWrapper.copy = property(lambda self: _copier(self, "copy"))  # type: ignore[attr-defined]
+    CursorWrapper.close = cursors.closing  # type: ignore[attr-defined]
+    CursorWrapper.copy = property(lambda self: cursors.copier(self, "copy"))  # type: ignore[attr-defined]
     for name in ("copy_expert", "copy_from", "executescript"):
-        setattr(CursorWrapper, name, property(_bulk(name)))
+        setattr(CursorWrapper, name, property(cursors.bulk(name)))
 
 
 def _compiler(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -152,131 +149,6 @@ def _compiler(original: Callable[..., Any]) -> Callable[..., Any]:
         return cached_class(original(self, compiler_name))
 
     return compiler
-
-
-def _execute(original: Callable[..., Any]) -> Callable[..., Any]:
-    def execute(self: CursorWrapper, sql: Any, params: Any, *ignored: Any) -> Any:
-        if runtime.current is None:
-            return original(self, sql, params, *ignored)
-        if sql is local.trusted:
-            return original(self, sql, params, *ignored)
-        transaction = transaction_of(self.db)
-        if self.db.vendor == "sqlite":
-            unfinished = transaction.session.opened(self.cursor)
-            if unfinished is not None:
-                # Running a statement ends the one that this cursor ran before.
-                try:
-                    return execute(self, sql, params, *ignored)
-                finally:
-                    unfinished()
-        effect = _effect(transaction, sql, self)
-        if effect is None:
-            return original(self, sql, params, *ignored)
-        return transaction.run(
-            effect,
-            sql if isinstance(sql, str) else None,
-            params,
-            local.writing > 0,
-            lambda: original(self, sql, params, *ignored),
-            self,
-        )
-
-    return execute
-
-
-def _effect(transaction: Transaction, sql: Any, cursor: CursorWrapper) -> Effect | None:
-    database = transaction.database
-    if type(sql) is str:
-        try:
-            effect = database.effects[sql]
-        except KeyError:
-            effect = database.effect(transaction.connection, sql)
-    else:
-        effect = database.effect(transaction.connection, text_of(sql, cursor))
-    return effect if transaction.tracks else None
-
-
-def _callproc(original: Callable[..., Any]) -> Callable[..., Any]:
-    def callproc(
-        self: CursorWrapper, procname: str, params: Any = None, kparams: Any = None
-    ) -> Any:
-        if runtime.current is None:
-            return original(self, procname, params, kparams)
-        transaction = transaction_of(self.db)
-        effect = Effect(transaction.database.declared(procname))
-        return transaction.run(
-            effect, None, None, False, lambda: original(self, procname, params, kparams), self
-        )
-
-    return callproc
-
-
-def _bulk(name: str) -> Callable[[CursorWrapper], Any]:
-    """Make known to the cache a method of the driver's cursor that takes SQL or a table."""
-
-    def get(self: CursorWrapper) -> Any:
-        method = getattr(self.cursor, name)
-        if runtime.current is None:
-            return method
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            transaction = transaction_of(self.db)
-            effect = _bulk_effect(transaction, name, args, kwargs, self)
-            if effect is None:
-                return method(*args, **kwargs)
-            return transaction.run(effect, None, None, False, lambda: method(*args, **kwargs), self)
-
-        return call
-
-    return get
-
-
-def _bulk_effect(
-    transaction: Transaction, name: str, args: Any, kwargs: Any, cursor: CursorWrapper
-) -> Effect | None:
-    if name == "copy_from":
-        # copy_from(file, table, …) of psycopg2 names the table itself.
-        table = kwargs.get("table", args[1] if len(args) > 1 else None)
-        sql: Any = None if table is None else f"COPY {table} FROM STDIN"
-    else:
-        sql = args[0] if args else next(iter(kwargs.values()), None)
-    return None if sql is not None and not transaction.tracks else _effect(transaction, sql, cursor)
-
-
-def _copier(self: CursorWrapper, name: str) -> Any:
-    """Make psycopg 3's `Cursor.copy`, a context manager, known to the cache."""
-    method = getattr(self.cursor, name)
-    if runtime.current is None:
-        return method
-
-    @contextmanager
-    def copy(statement: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        transaction = transaction_of(self.db)
-        effect = _effect(transaction, statement, self)
-        if effect is None:
-            with method(statement, *args, **kwargs) as writer:
-                yield writer
-            return
-        if transaction.open:
-            transaction.note(effect.writes)
-            with method(statement, *args, **kwargs) as writer:
-                yield writer
-            transaction.note(effect.writes)
-        else:
-            with (
-                transaction.writing(effect.writes),
-                method(statement, *args, **kwargs) as writer,
-            ):
-                yield writer
-
-    return copy
-
-
-def _cursor_close(self: CursorWrapper) -> None:
-    self.cursor.close()
-    state = self.db.__dict__.get("_querycache")
-    if state is not None:
-        state.session.closed(self.cursor)
 
 
 def _commit(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -330,13 +202,25 @@ def _set_autocommit(original: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         if runtime.current is None or not autocommit:
             return original(self, autocommit, *args, **kwargs)
-        transaction = transaction_of(self)
-        if not transaction.written:
-            return original(self, autocommit, *args, **kwargs)
         # Several drivers commit what is open when autocommit is turned on.
-        return transaction.commit(lambda: original(self, autocommit, *args, **kwargs))
+        transaction = transaction_of(self)
+        result = transaction.commit(lambda: original(self, autocommit, *args, **kwargs))
+        transaction.session.autocommit_off = False
+        return result
 
     return set_autocommit
+
+
+def _execute_sql_flush(original: Callable[..., Any]) -> Callable[..., Any]:
+    def execute_sql_flush(self: BaseDatabaseOperations, *args: Any, **kwargs: Any) -> Any:
+        # Django's own writes, though it sends them as texts.
+        local.writing += 1
+        try:
+            return original(self, *args, **kwargs)
+        finally:
+            local.writing -= 1
+
+    return execute_sql_flush
 
 
 def _create_test_db(original: Callable[..., Any]) -> Callable[..., Any]:

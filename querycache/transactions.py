@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from querycache.dependencies import Database, Effect
 from querycache.rawsql import Kind, Statement
 from querycache.session import Session
-from querycache.signals import invalidated
+from querycache.writes import Write
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from querycache.cache import QueryCache
 
 Result = TypeVar("Result")
+
+#: `PQTRANS_IDLE` of libpq, which psycopg 2 and 3 hand on.
+_IDLE = 0
 
 #: Bytes of rows that an overlay may hold before it starts afresh.
 OVERLAY_BYTES = 16 * 1024 * 1024
@@ -59,6 +62,7 @@ class Transaction:
         "cache",
         "connection",
         "database",
+        "doubtful",
         "manual",
         "serves",
         "session",
@@ -85,6 +89,8 @@ class Transaction:
         self.serves = self.tracks = True
         #: A transaction was begun by a raw BEGIN.
         self.manual = False
+        #: Nobody can tell whether the transaction is still open.
+        self.doubtful = False
         self._serial = count(1)
         self._savepoints: list[tuple[str, dict[str, int]]] = []
         self._overlay: dict[bytes, Seen] = {}
@@ -94,6 +100,7 @@ class Transaction:
         """Go on with what an earlier configuration knew of the open transaction."""
         self.written = old.written
         self.manual = old.manual
+        self.doubtful = old.doubtful
         self._serial = old._serial
         self._savepoints = old._savepoints
 
@@ -101,8 +108,15 @@ class Transaction:
     def open(self) -> bool:
         """Whether statements run in a transaction."""
         connection = self.connection
-        if connection.connection is None:
+        driver = connection.connection
+        if driver is None or connection.closed_in_transaction:
             return connection.in_atomic_block
+        if connection.vendor == "sqlite":
+            # The driver knows, also of a COMMIT within Django's atomic() and of the rollback that
+            # some errors bring; with an isolation level it begins transactions by itself.
+            return driver.in_transaction or (
+                not connection.autocommit and driver.isolation_level is not None
+            )
         return not connection.autocommit or self.manual or self.session.autocommit_off
 
     # -- the overlay ---------------------------------------------------------------------------
@@ -161,19 +175,21 @@ class Transaction:
         writes = effect.writes
         if self.cache.ignores_raw and not orm and not effect.ddl:
             writes = frozenset()
-        commits = self._commits(effect)
-        if commits:
-            tables = writes | self.written.keys()
-            with self.writing(tables):
+        inside = self.open
+        if self._commits(effect) or (effect.unclear and inside):
+            self.note(writes)
+            with self.writing(writes | self.written.keys()):
                 result = execute()
         elif not writes:
             result = execute()
-        elif self.open or self._begins(effect):
+        elif inside or self._begins(effect):
             result = self._run_inside(writes, execute)
         else:
             result = self._run_alone(writes, execute, wrapper)
         for statement in effect.control:
-            self._follow(statement, sql, params, writes)
+            self._follow(statement, sql, params)
+        if effect.unclear or effect.control:
+            self._look_again(unclear=effect.unclear and inside)
         if writes and self.open:
             # Also when the script itself ended one transaction and began the next.
             self.note(writes)
@@ -186,7 +202,7 @@ class Transaction:
         self, writes: frozenset[str], execute: Callable[[], Result], wrapper: CursorWrapper
     ) -> Result:
         """Run a statement that is a transaction of its own."""
-        write = _Write(self, writes)
+        write = Write(self, writes)
         try:
             result = execute()
         except BaseException:
@@ -203,16 +219,47 @@ class Transaction:
         # Before the statement for a thread that shares the connection, after it for what such a
         # thread has seen meanwhile.
         self.note(writes)
-        immediate = self.database.immediate(self.connection, writes)
+        immediate = writes
+        if not self.doubtful:
+            immediate = self.database.immediate(self.connection, writes)
         try:
             with self.writing(immediate):
                 return execute()
-        except BaseException:
-            # Some databases answer an error by rolling the whole transaction back.
-            self.forget_seen()
-            raise
         finally:
             self.note(writes)
+
+    def failed(self) -> None:
+        """Take note that a statement failed, or a COMMIT."""
+        # Some databases answer an error by rolling the whole transaction back; MySQL's DDL has
+        # committed it before it fails.
+        self.forget_seen()
+        if self.manual:
+            self._look_again(unclear=True)
+
+    def _look_again(self, *, unclear: bool) -> None:
+        """Find out whether the transaction is still open.
+
+        Args:
+            unclear: whether it may have ended, as far as statements tell.
+        """
+        connection = self.connection
+        driver = connection.connection
+        if driver is None:
+            return
+        if connection.vendor == "sqlite":
+            if not driver.in_transaction:
+                self.over()
+        elif connection.vendor == "postgresql":
+            if driver.info.transaction_status == _IDLE:
+                self.over()
+            elif connection.autocommit:
+                self.manual = True
+        elif unclear:
+            # From now on each write is announced both as a transaction of its own and with the
+            # next commit, and nothing is served.
+            self.doubtful = True
+            self.session.unknown_isolation = True
+            self.forget_seen()
 
     def note(self, tables: Iterable[str]) -> None:
         """Note a write of the open transaction."""
@@ -228,6 +275,12 @@ class Transaction:
             or statement.autocommit is True
             # START TRANSACTION in a transaction commits it on MySQL, and is an error elsewhere.
             or (statement.kind is Kind.BEGIN and bool(self.written))
+            # On SQLite the first savepoint begins a transaction, and its release commits.
+            or (
+                statement.kind is Kind.RELEASE
+                and self.connection.vendor == "sqlite"
+                and self.connection.autocommit
+            )
             for statement in effect.control
         )
 
@@ -235,10 +288,12 @@ class Transaction:
     def _begins(effect: Effect) -> bool:
         return any(statement.kind is Kind.BEGIN for statement in effect.control)
 
-    def _follow(
-        self, statement: Statement, sql: str | None, params: Any, writes: frozenset[str]
-    ) -> None:
+    def _follow(self, statement: Statement, sql: str | None, params: Any) -> None:
         kind = statement.kind
+        session = self.session
+        unknown_isolation = session.unknown_isolation
+        if statement.commits:
+            self.over()
         if kind is Kind.SAVEPOINT:
             self._savepoints.append((statement.savepoint or "", dict(self.written)))
         elif kind is Kind.ROLLBACK_TO:
@@ -247,15 +302,17 @@ class Transaction:
             self._release(statement.savepoint or "")
         elif kind is Kind.BEGIN:
             self.manual = True
-            if statement.isolation:
-                self.session.unknown_isolation = True
+            # MySQL's SET TRANSACTION stands before it.
+            session.unknown_isolation = unknown_isolation or statement.isolation
         elif kind is Kind.COMMIT or kind is Kind.ROLLBACK:
             self.over()
-            self.manual = statement.chain
+            if statement.chain:
+                self.manual = True
+                session.unknown_isolation = unknown_isolation
         elif statement.autocommit is not None:
-            self.session.autocommit_off = not statement.autocommit
+            session.autocommit_off = not statement.autocommit
         elif kind is Kind.SESSION or "set_config" in statement.functions:
-            self.session.changed(statement, sql or "", params, in_transaction=self.open)
+            session.changed(statement, sql or "", params, in_transaction=self.open)
 
     def _roll_back_to(self, name: str) -> None:
         for index in range(len(self._savepoints) - 1, -1, -1):
@@ -287,55 +344,30 @@ class Transaction:
         if not tables:
             yield
             return
-        write = _Write(self, tables)
+        write = Write(self, tables)
         try:
             yield
         finally:
             write.end()
 
     def commit(self, commit: Callable[[], Result]) -> Result:
-        """Commit through Django's own `_commit`."""
-        if not self.written:
-            result = commit()
-        else:
+        """Commit through Django's own `_commit`, or by turning autocommit on."""
+        try:
             with self.writing(self.written):
                 result = commit()
+        except BaseException:
+            # What was written stays written: SQLite keeps a transaction open whose COMMIT failed.
+            self.failed()
+            raise
         self.over()
         return result
 
     def over(self) -> None:
         """Forget the transaction: it was committed, rolled back or lost."""
-        self.manual = False
+        self.manual = self.doubtful = False
         if self.written:
             self.written = {}
         if self._savepoints:
             self._savepoints = []
         self.forget_seen()
         self.session.transaction_over()
-
-
-class _Write:
-    """A commit of writes to some tables, announced to everybody from now until its `end`.
-
-    Args:
-        transaction: of the connection that commits.
-        tables: what is written.
-
-    Raises:
-        StoreUnavailable: it may not go on, see `ON_STORE_FAILURE`.
-    """
-
-    __slots__ = ("_cache", "_keys", "_lease", "_tables", "_using")
-
-    def __init__(self, transaction: Transaction, tables: frozenset[str]) -> None:
-        self._cache = transaction.cache
-        self._using = transaction.connection.alias
-        self._tables = tables
-        self._keys = transaction.database.stamp_keys(tables)
-        self._lease = self._cache.begin(self._keys)
-
-    def end(self) -> None:
-        """Announce that it is over, whatever became of it."""
-        self._cache.end(self._keys, self._lease)
-        if invalidated.receivers:
-            invalidated.send(sender=type(self._cache), using=self._using, tables=self._tables)

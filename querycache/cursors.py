@@ -1,0 +1,175 @@
+"""What cursors do: every statement, the ORM's own and raw ones, is looked at before it runs.
+
+What stands in place of methods of Django's `CursorWrapper`; `install` puts it there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from django.db.backends.utils import CursorWrapper
+
+from querycache.compiler import local
+from querycache.dependencies import Effect
+from querycache.rawsql import text_of
+from querycache.runtime import runtime, transaction_of
+from querycache.transactions import Transaction
+
+
+def executing(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Follow `_execute` and `_executemany`."""
+
+    def execute(self: CursorWrapper, sql: Any, params: Any, *ignored: Any) -> Any:
+        if runtime.current is None:
+            return original(self, sql, params, *ignored)
+        try:
+            if sql is local.trusted:
+                return original(self, sql, params, *ignored)
+            return tracked(self, sql, params, *ignored)
+        except BaseException:
+            transaction_of(self.db).failed()
+            raise
+
+    def tracked(self: CursorWrapper, sql: Any, params: Any, *ignored: Any) -> Any:
+        transaction = transaction_of(self.db)
+        if self.db.vendor == "sqlite":
+            unfinished = transaction.session.opened(self.cursor)
+            if unfinished is not None:
+                # Running a statement ends the one that this cursor ran before.
+                try:
+                    return tracked(self, sql, params, *ignored)
+                finally:
+                    unfinished()
+        effect = _effect(transaction, sql, self)
+        if effect is None:
+            return original(self, sql, params, *ignored)
+        return transaction.run(
+            effect,
+            sql if isinstance(sql, str) else None,
+            params,
+            local.writing > 0,
+            lambda: original(self, sql, params, *ignored),
+            self,
+        )
+
+    return execute
+
+
+def _effect(transaction: Transaction, sql: Any, cursor: CursorWrapper) -> Effect | None:
+    database = transaction.database
+    if type(sql) is str:
+        try:
+            effect = database.effects[sql]
+        except KeyError:
+            effect = database.effect(transaction.connection, sql)
+    else:
+        effect = database.effect(transaction.connection, text_of(sql, cursor))
+    return effect if transaction.tracks else None
+
+
+@contextmanager
+def _following(transaction: Transaction) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        transaction.failed()
+        raise
+
+
+def calling(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Follow `callproc`, which may do whatever its procedure is not declared to leave alone."""
+
+    def callproc(
+        self: CursorWrapper, procname: str, params: Any = None, kparams: Any = None
+    ) -> Any:
+        if runtime.current is None:
+            return original(self, procname, params, kparams)
+        transaction = transaction_of(self.db)
+        effect = transaction.database.procedure(procname)
+        with _following(transaction):
+            return transaction.run(
+                effect, None, None, False, lambda: original(self, procname, params, kparams), self
+            )
+
+    return callproc
+
+
+def bulk(name: str) -> Callable[[CursorWrapper], Any]:
+    """Make known to the cache a method of the driver's cursor that takes SQL or a table."""
+
+    def get(self: CursorWrapper) -> Any:
+        method = getattr(self.cursor, name)
+        if runtime.current is None:
+            return method
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            transaction = transaction_of(self.db)
+            effect = _bulk_effect(transaction, name, args, kwargs, self)
+            if effect is None:
+                return method(*args, **kwargs)
+            with _following(transaction):
+                return transaction.run(
+                    effect, None, None, False, lambda: method(*args, **kwargs), self
+                )
+
+        return call
+
+    return get
+
+
+def _bulk_effect(
+    transaction: Transaction, name: str, args: Any, kwargs: Any, cursor: CursorWrapper
+) -> Effect | None:
+    if name == "copy_from":
+        # copy_from(file, table, …) of psycopg2 names the table itself.
+        table = kwargs.get("table", args[1] if len(args) > 1 else None)
+        sql: Any = None if table is None else f"COPY {table} FROM STDIN"
+    else:
+        sql = args[0] if args else next(iter(kwargs.values()), None)
+    if sql is not None and not transaction.tracks:
+        return None
+    effect = _effect(transaction, sql, cursor)
+    if name == "executescript":
+        # sqlite3 commits what is open before it begins.
+        return replace(effect or Effect(), unclear=True)
+    return effect
+
+
+def copier(self: CursorWrapper, name: str) -> Any:
+    """Make psycopg 3's `Cursor.copy`, a context manager, known to the cache."""
+    method = getattr(self.cursor, name)
+    if runtime.current is None:
+        return method
+
+    @contextmanager
+    def copy(statement: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        transaction = transaction_of(self.db)
+        effect = _effect(transaction, statement, self)
+        if effect is None:
+            with method(statement, *args, **kwargs) as writer:
+                yield writer
+            return
+        inside = transaction.open
+        if inside:
+            transaction.note(effect.writes)
+        with (
+            _following(transaction),
+            transaction.writing(frozenset() if inside else effect.writes),
+            method(statement, *args, **kwargs) as writer,
+        ):
+            yield writer
+        if inside:
+            transaction.note(effect.writes)
+
+    return copy
+
+
+def closing(self: CursorWrapper) -> None:
+    """Close the driver's cursor, which may end a statement of SQLite."""
+    self.cursor.close()
+    state = self.db.__dict__.get("_querycache")
+    if state is not None:
+        state.session.closed(self.cursor)
