@@ -11,7 +11,7 @@ from querycache import codec
 from querycache.cache import Row, flatten
 from querycache.dependencies import Plan
 from querycache.keys import Unkeyable, dump_parameters
-from querycache.runtime import runtime
+from querycache.runtime import runtime, transaction_of
 from querycache.session import Isolation
 from querycache.transactions import Seen, Transaction
 from querycache.verify import report_difference, same_rows
@@ -96,9 +96,10 @@ def _read_shared(transaction: Transaction, query: Read, fingerprint: bytes) -> A
     joined = cache.usable(plan.stamp_keys, stamps)
     if joined is None or not (transaction.open or transaction.session.may_store()):
         return query.run()
+    context = transaction.session.context
     result = query.run()
-    rows = _rows(result, query.multi)
-    cache.keep(fingerprint, joined, rows)
+    if _same_session(transaction, context):
+        cache.keep(fingerprint, joined, _rows(result, query.multi))
     return result
 
 
@@ -129,11 +130,21 @@ def _read_overlay(transaction: Transaction, query: Read, fingerprint: bytes, sna
         cache.counters.hits += 1
         return _shape(rows, query.multi)
     cache.counters.misses += 1
+    context = transaction.session.context
     result = query.run()
     body = cache.encode(_rows(result, query.multi))
-    if body is not None:
+    if body is not None and _same_session(transaction, context):
         transaction.see(fingerprint, Seen(marks, stamps, body))
     return result
+
+
+def _same_session(transaction: Transaction, context: bytes) -> bool:
+    """Tell whether a query ran in the session that its fingerprint speaks of.
+
+    It may have opened the connection, whose settings nobody knew before, and a cursor may change
+    settings as it is made.
+    """
+    return transaction_of(transaction.connection).session.context == context
 
 
 def _inspect(

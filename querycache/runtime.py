@@ -112,7 +112,10 @@ def connecting(connection: BaseDatabaseWrapper) -> None:
 def connected(connection: BaseDatabaseWrapper) -> None:
     """Name the database once more: connecting may have made the file it lives in."""
     state: Transaction | None = connection.__dict__.get(_STATE)
-    if state is not None and connection.vendor == "sqlite":
+    if state is None:
+        return
+    state.session.bind()
+    if connection.vendor == "sqlite":
         installed = runtime.current
         if installed is not None and not connection.is_in_memory_db():  # type: ignore[attr-defined]
             state.database = installed.database(connection, identify(connection, _memory))

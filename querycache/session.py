@@ -8,7 +8,7 @@ import os
 import re
 import weakref
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from django.db.backends.utils import CursorWrapper
 
 logger = logging.getLogger("querycache.session")
+
+# Where a driver connection keeps what its sessions changed; it dies with it.
+_KEPT = "_querycache_session"
 
 _SET_CONFIG = re.compile(r"set_config\(\s*(?:'([\w.]+)'|%s)\s*,", re.IGNORECASE)
 
@@ -47,15 +50,16 @@ class Session:
     """
 
     __slots__ = (
+        "_before",
         "_changes",
         "_connection",
         "_cursors",
         "_isolation",
+        "_lasting",
         "_unfinished",
         "autocommit_off",
         "context",
         "dirty_reads",
-        "settings_in_transaction",
         "temporary",
         "unknown_isolation",
     )
@@ -72,51 +76,82 @@ class Session:
         self.autocommit_off = False
         #: The isolation of the open transaction was chosen by a statement.
         self.unknown_isolation = False
-        #: A setting was changed in the open transaction, which a rollback takes back.
-        self.settings_in_transaction = False
+        # The settings as they were before the open transaction changed any; and whether some of the
+        # changes outlive a commit, as those of SET LOCAL do not.
+        self._before: dict[str, bytes] | None = None
+        self._lasting = False
         #: Names that mean a temporary table on this connection.
         self.temporary: set[str] = set()
         #: Everything of the session that a result depends on; part of every fingerprint.
         self.context = self._digest()
+        self.bind()
+
+    def bind(self) -> None:
+        """Go on with what the driver connection went through: a pool hands out used ones."""
+        driver = self._connection.connection
+        if driver is None:
+            return
+        kept = getattr(driver, _KEPT, None)
+        if kept is None:
+            # The connections of some drivers take no attributes; Django pools none of those.
+            with suppress(AttributeError):
+                setattr(driver, _KEPT, (self._changes, self.temporary))
+        elif kept[0] is not self._changes:
+            kept[0].update(self._changes)
+            kept[1].update(self.temporary)
+            self._changes, self.temporary = kept
+            self.context = self._digest()
 
     # -- settings ------------------------------------------------------------------------------
 
     def changed(self, statement: Statement, sql: str, params: Any, *, in_transaction: bool) -> None:
         """Take note of a statement that changes the session."""
+        self.bind()
         setting = statement.setting
-        if statement.isolation:
+        name = _set_config_name(sql, params) if setting is None else setting.name
+        if statement.isolation or (setting is None and ("isolation" in name or " " in name)):
             self._isolation = None
             if self._connection.vendor == "sqlite":
                 self.dirty_reads = True
-            elif setting is not None and setting.scope == "transaction":
+            elif in_transaction or (setting is not None and setting.scope == "transaction"):
+                # What the open transaction has and what the next one will have may differ.
                 self.unknown_isolation = True
-        if setting is None:
-            name, text = _set_config_name(sql, params), sql
-        elif setting.scope == "transaction":
+        if setting is not None and setting.scope == "transaction":
             return
-        else:
-            name, text = setting.name, setting.text
+        text = sql if setting is None else setting.text
         try:
             value = text.encode() + dump_parameters(() if params is None else params)
         except (Unkeyable, TypeError):
             # Only this session's own entries fit a setting that cannot be told.
             value = os.urandom(16)
-        self._changes[name] = blake2b(value, digest_size=16).digest()
         if in_transaction:
-            self.settings_in_transaction = True
+            if self._before is None:
+                self._before = dict(self._changes)
+            self._lasting = self._lasting or setting is None or setting.scope != "local"
+        self._changes[name] = blake2b(value, digest_size=16).digest()
         self.context = self._digest()
 
     def transaction_over(self) -> None:
         """Forget what held for one transaction only."""
-        self.unknown_isolation = False
-        self.rolled_back()
-        self.settings_in_transaction = False
+        if self.unknown_isolation:
+            self.unknown_isolation = False
+            self._isolation = None
+        if self._before is None:
+            return
+        if self._lasting:
+            self.rolled_back()
+        else:
+            # SET LOCAL ends with the transaction, however it ends.
+            self._changes.clear()
+            self._changes.update(self._before)
+            self.context = self._digest()
+        self._before = None
+        self._lasting = False
 
     def rolled_back(self) -> None:
         """Note that settings of the transaction may have been taken back."""
-        if self.settings_in_transaction:
-            # SET LOCAL ends with the transaction, and a rollback takes SET back: which values hold
-            # now, only the server knows.
+        if self._before is not None:
+            # A rollback takes SET back: which values hold now, only the server knows.
             self._changes["?"] = os.urandom(16)
             self.context = self._digest()
 
@@ -149,9 +184,9 @@ class Session:
             return Isolation.OTHER
         if self._isolation is None:
             self._isolation = self._ask_isolation()
-        return self._isolation
+        return self._isolation or Isolation.OTHER
 
-    def _ask_isolation(self) -> Isolation:
+    def _ask_isolation(self) -> Isolation | None:
         connection = self._connection
         if connection.vendor == "postgresql":
             sql, column = "SHOW transaction_isolation", 0
@@ -167,7 +202,7 @@ class Session:
                 row = cursor.fetchone()
         except connection.Database.Error as error:  # type: ignore[attr-defined]
             logger.warning("the isolation level of %s is not known: %s", connection.alias, error)
-            return Isolation.OTHER
+            return None
         level = str(row[column]).casefold().replace("-", " ") if row else ""
         if level == "read uncommitted" and connection.vendor == "postgresql":
             # PostgreSQL treats it as READ COMMITTED: transaction-iso in its manual.
