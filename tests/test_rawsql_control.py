@@ -226,6 +226,7 @@ ATOMIC = (
         *((v, "COMMIT; SELECT 'x", [Kind.COMMIT, Kind.UNKNOWN]) for v in ALL),
         *((v, "COMMIT; 'x", [Kind.COMMIT, Kind.UNKNOWN]) for v in ALL),
         *((v, "SELECT (1; COMMIT", [Kind.UNKNOWN]) for v in ALL),
+        *((v, "VACUUM (x; COMMIT", [Kind.UNKNOWN]) for v in ALL),
         *((v, f"{BODY}; COMMIT", [Kind.DDL, Kind.COMMIT]) for v in ("sqlite", "mysql", "other")),
         *((v, f"{ROUTINE}; COMMIT", [Kind.DDL, Kind.COMMIT]) for v in ("mysql",)),
         ("mysql", "CREATE TRIGGER x AFTER INSERT ON t FOR EACH ROW SET @a = 1; COMMIT",
