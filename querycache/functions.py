@@ -93,6 +93,10 @@ VOLATILE = frozenset(
 # With the argument 'now', or none at all, these are clocks; SQLite still calls them deterministic.
 _SQLITE_CLOCKS = frozenset({"date", "datetime", "julianday", "strftime", "time", "unixepoch"})
 
+# Part of MySQL's grammar, and so in no catalogue; they cannot be called without an argument, which
+# they cut a date or a time out of.
+_MYSQL_GRAMMAR = frozenset({"date", "time"})
+
 # Built-in and harmless by their volatility class, yet they read catalogues or session state.
 _POSTGRES_STATE_PREFIXES = ("pg_", "has_", "to_reg", "txid_", "lo_", "inet_", "current_")
 
@@ -158,6 +162,8 @@ def _mysql(cursor: Any, name: str) -> Purity:
             return Purity.PURE
         reads_only = all(row[1] in ("NO SQL", "READS SQL DATA") for row in found)
         return Purity.VOLATILE if reads_only else Purity.WRITES
+    if name in _MYSQL_GRAMMAR:
+        return Purity.PURE
     cursor.execute(
         "SELECT 1 FROM information_schema.tables"
         " WHERE table_schema = 'information_schema' AND table_name = 'SQL_FUNCTIONS'"
