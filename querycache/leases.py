@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from querycache.stores.base import StoreError
+from querycache.stores.base import StoreError, StoreUnusable
 
 logger = logging.getLogger("querycache.leases")
 
@@ -35,7 +35,7 @@ class LeaseKeeper:
     """Renews leases that have run for a third of their length.
 
     Args:
-        renew: called with a lease's keys and token; may raise `StoreError`.
+        renew: called with a lease's keys and token; may raise what stores raise.
         length: of a lease, in seconds.
     """
 
@@ -92,7 +92,7 @@ class LeaseKeeper:
             started = time.monotonic()
             try:
                 self._renew(lease.keys, lease.token)
-            except StoreError as error:
+            except (StoreError, StoreUnusable) as error:
                 logger.warning("a lease could not be renewed: %s", error)
             else:
                 lease.renewed = started
