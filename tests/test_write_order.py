@@ -20,7 +20,6 @@ PAIRS = (
 )
 
 
-
 def on(*pairs: tuple[str, str]) -> Any:
     return pytest.mark.parametrize(
         ("database", "store_url"), pairs, indirect=True, ids=["-".join(pair) for pair in pairs]
@@ -159,7 +158,7 @@ def test_commit_that_fails_ends_its_lease(stage: Stage, register: Register) -> N
     register.warm()
 
     def work() -> None:
-            with transaction.atomic(register.alias):
+        with transaction.atomic(register.alias):
             register.write()
             Book.objects.using(register.alias).create(author_id=999, title="of nobody")
 
