@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ContextDecorator, contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import ContextDecorator
 from contextvars import ContextVar
 from functools import wraps
-from inspect import iscoroutinefunction
+from inspect import isasyncgenfunction, isgeneratorfunction
 from typing import Any, TypeVar
 
+from asgiref.sync import iscoroutinefunction
+
+#: The blocks that the current context is in, the innermost last.
+_blocks: ContextVar[tuple[Switch, ...]] = ContextVar("querycache_blocks", default=())
 _enabled: ContextVar[bool] = ContextVar("querycache_enabled", default=True)
 
 #: Asked by every query; a bare C method.
@@ -22,7 +26,8 @@ class Switch(ContextDecorator):
 
     Writes invalidate all the same. The state before comes back at the end, after an exception too.
     It belongs to the current context: other threads and tasks are not touched, and what a block
-    starts through asyncio or `sync_to_async` inherits it.
+    starts through asyncio or `sync_to_async` inherits it. A decorated generator is switched while
+    it runs, and its caller is not.
 
     Args:
         on: whether reads are served from the cache.
@@ -30,34 +35,52 @@ class Switch(ContextDecorator):
 
     def __init__(self, on: bool) -> None:
         self._on = on
-        self._block: Any = None
 
     def __call__(self, func: _F) -> _F:
         # One object decorates calls that overlap, so each call gets a block of its own.
         on = self._on
+        switched: Any
         if iscoroutinefunction(func):
 
             @wraps(func)
-            async def switched_async(*args: Any, **kwargs: Any) -> Any:
-                with _switched(on):
+            async def switched(*args: Any, **kwargs: Any) -> Any:
+                with Switch(on):
                     return await func(*args, **kwargs)
 
-            return switched_async  # type: ignore[return-value]
+        elif isgeneratorfunction(func):
 
-        @wraps(func)  # type: ignore[arg-type]
-        def switched(*args: Any, **kwargs: Any) -> Any:
-            with _switched(on):
-                return func(*args, **kwargs)  # type: ignore[operator]
+            @wraps(func)
+            def switched(*args: Any, **kwargs: Any) -> Any:
+                return _drive(on, func(*args, **kwargs))
 
-        return switched  # type: ignore[return-value]
+        elif isasyncgenfunction(func):
+
+            @wraps(func)
+            def switched(*args: Any, **kwargs: Any) -> Any:
+                return _drive_async(on, func(*args, **kwargs))
+
+        else:
+
+            @wraps(func)  # type: ignore[arg-type]
+            def switched(*args: Any, **kwargs: Any) -> Any:
+                with Switch(on):
+                    return func(*args, **kwargs)  # type: ignore[operator]
+
+        return switched  # type: ignore[no-any-return]
 
     def __enter__(self) -> Switch:
-        self._block = _switched(self._on)
-        self._block.__enter__()
+        _put((*_blocks.get(), self))
         return self
 
     def __exit__(self, *exc_info: Any) -> None:
-        self._block.__exit__(*exc_info)
+        # Not a token of the ContextVar: blocks need not end in the order in which they began
+        # (generators), one object may be entered several times, and a generator may be closed in
+        # another context, which has nothing of this block.
+        blocks = _blocks.get()
+        for index in range(len(blocks) - 1, -1, -1):
+            if blocks[index] is self:
+                _put(blocks[:index] + blocks[index + 1 :])
+                return
 
     async def __aenter__(self) -> Switch:
         return self.__enter__()
@@ -66,13 +89,52 @@ class Switch(ContextDecorator):
         self.__exit__(*exc_info)
 
 
-@contextmanager
-def _switched(on: bool) -> Iterator[None]:
-    token = _enabled.set(on)
-    try:
-        yield
-    finally:
-        _enabled.reset(token)
+def _put(blocks: tuple[Switch, ...]) -> None:
+    _blocks.set(blocks)
+    _enabled.set(blocks[-1]._on if blocks else True)
+
+
+def _drive(on: bool, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """Run each step of a generator in a block, and its caller's steps in none."""
+    step: Callable[[Any], Any] = generator.send
+    value: Any = None
+    while True:
+        try:
+            with Switch(on):
+                item = step(value)
+        except StopIteration as stop:
+            return stop.value
+        try:
+            value = yield item
+        except GeneratorExit:
+            with Switch(on):
+                generator.close()
+            raise
+        except BaseException as error:  # noqa: BLE001 - thrown into the generator
+            step, value = generator.throw, error
+        else:
+            step = generator.send
+
+
+async def _drive_async(on: bool, generator: AsyncGenerator[Any, Any]) -> AsyncGenerator[Any, Any]:
+    step: Callable[[Any], Any] = generator.asend
+    value: Any = None
+    while True:
+        try:
+            with Switch(on):
+                item = await step(value)
+        except StopAsyncIteration:
+            return
+        try:
+            value = yield item
+        except GeneratorExit:
+            with Switch(on):
+                await generator.aclose()
+            raise
+        except BaseException as error:  # noqa: BLE001 - thrown into the generator
+            step, value = generator.athrow, error
+        else:
+            step = generator.asend
 
 
 def disabled() -> Switch:
