@@ -268,6 +268,9 @@ class Database:
                 return self._declared(statement.calls), True
             return _ALL, True
         changed = set(statement.writes)
+        if statement.kind is Kind.WRITE and not statement.refreshes:
+            # A view that can be written through hands on what it gets.
+            changed = set(closure(changed, self._depends))
         for table in statement.deletes:
             changed |= self._cascades.get(table, frozenset())
         certain = True

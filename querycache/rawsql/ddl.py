@@ -195,7 +195,12 @@ def refresh(r: Reader, i: int) -> Statement:
         return UNKNOWN
     names = frozenset((name,))
     return Statement(
-        Kind.WRITE, writes=names, deletes=names, updates=names, qualifiers=frozenset(qualifiers)
+        Kind.WRITE,
+        writes=names,
+        deletes=names,
+        updates=names,
+        qualifiers=frozenset(qualifiers),
+        refreshes=True,
     )
 
 

@@ -69,6 +69,7 @@ class Statement:
         isolation: whether it may change the isolation level.
         autocommit: what MySQL's SET autocommit sets.
         chain: whether a COMMIT or ROLLBACK begins the next transaction at once (AND CHAIN).
+        refreshes: whether it only makes a materialized view say again what its query says.
         commits: whether it commits the open transaction unasked (MySQL's and Oracle's DDL).
     """
 
@@ -88,6 +89,7 @@ class Statement:
     isolation: bool = False
     autocommit: bool | None = None
     chain: bool = False
+    refreshes: bool = False
     commits: bool = False
 
 
