@@ -72,21 +72,22 @@ PURE = frozenset(
 #: Clocks, randomness, sequences, settings and session state, whatever a catalogue says of them.
 VOLATILE = frozenset(
     """
-    age benchmark changes clock_timestamp col_description connection_id curdate current_catalog
-    current_database current_date current_query current_role current_schema current_schemas
-    current_setting current_time current_timestamp current_user current_xid currval
-    cursor_to_xml cursor_to_xmlschema curtime database database_to_xml found_rows
-    gen_random_uuid get_lock getpgusername inet_client_addr inet_client_port inet_server_addr
-    inet_server_port is_free_lock is_used_lock last_insert_id last_insert_rowid lastval
-    load_extension load_file localtime localtimestamp master_pos_wait name_const nextval now
-    obj_description query_to_xml query_to_xml_and_xmlschema query_to_xmlschema rand random
-    random_bytes random_normal randomblob release_lock row_count row_security_active schema
-    schema_to_xml session_user set_config setseed setval shobj_description sleep sqlite_offset
-    sqlite_source_id sqlite_version statement_timestamp sys_extract_utc sys_guid sysdate
-    system_user table_to_xml table_to_xml_and_xmlschema table_to_xmlschema timeofday
-    total_changes transaction_timestamp ts_stat txid_current txid_current_snapshot
-    unix_timestamp user utc_date utc_time utc_timestamp uuid uuid_generate_v1 uuid_generate_v1mc
-    uuid_generate_v4 uuid_short uuidv4 uuidv7 version
+    age benchmark binlog_gtid_pos changes clock_timestamp col_description connection_id curdate
+    current_catalog current_database current_date current_query current_role current_schema
+    current_schemas current_setting current_time current_timestamp current_user current_xid
+    currval cursor_to_xml cursor_to_xmlschema curtime database database_to_xml encrypt
+    found_rows gen_random_uuid get_lock getpgusername inet_client_addr inet_client_port
+    inet_server_addr inet_server_port is_free_lock is_used_lock last_insert_id last_insert_rowid
+    lastval load_extension load_file localtime localtimestamp master_gtid_wait master_pos_wait
+    name_const nextval now obj_description query_to_xml query_to_xml_and_xmlschema
+    query_to_xmlschema rand random random_bytes random_normal randomblob release_all_locks
+    release_lock row_count row_security_active schema schema_to_xml session_user set_config
+    setseed setval shobj_description sleep sqlite_offset sqlite_source_id sqlite_version
+    statement_timestamp sys_extract_utc sys_guid sysdate system_user table_to_xml
+    table_to_xml_and_xmlschema table_to_xmlschema timeofday total_changes transaction_timestamp
+    ts_stat txid_current txid_current_snapshot unix_timestamp user utc_date utc_time
+    utc_timestamp uuid uuid_generate_v1 uuid_generate_v1mc uuid_generate_v4 uuid_short uuidv4
+    uuidv7 version wsrep_last_seen_gtid wsrep_last_written_gtid wsrep_sync_wait_upto_gtid
     """.split()  # noqa: SIM905
 )
 
