@@ -29,6 +29,7 @@ from querycache.runtime import Installed, connected, connecting, runtime, transa
 from querycache.selection import Selection
 from querycache.stores import open_store
 from querycache.stores.base import Store, StoreOptions, StoreUnusable
+from querycache.writes import tell
 
 
 def install() -> None:
@@ -198,13 +199,24 @@ def _close(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _set_autocommit(original: Callable[..., Any]) -> Callable[..., Any]:
     def set_autocommit(
-        self: BaseDatabaseWrapper, autocommit: bool, *args: Any, **kwargs: Any
+        self: BaseDatabaseWrapper,
+        autocommit: bool,
+        force_begin_transaction_with_broken_autocommit: bool = False,
     ) -> Any:
-        if runtime.current is None or not autocommit:
-            return original(self, autocommit, *args, **kwargs)
+        force_begin = force_begin_transaction_with_broken_autocommit
+        if runtime.current is None:
+            return original(self, autocommit, force_begin)
+        if not autocommit:
+            result = original(self, autocommit, force_begin)
+            transaction_of(self).atomic = force_begin
+            return result
         # Several drivers commit what is open when autocommit is turned on.
         transaction = transaction_of(self)
-        result = transaction.commit(lambda: original(self, autocommit, *args, **kwargs))
+        try:
+            result = transaction.commit(lambda: original(self, autocommit, force_begin))
+        finally:
+            # Those of a commit that failed; others were sent before the hooks of the commit.
+            tell(transaction)
         transaction.session.autocommit_off = False
         return result
 

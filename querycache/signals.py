@@ -6,5 +6,6 @@ from django.dispatch import Signal
 
 #: Sent after tables were written and their stamps have changed: after the commit, or after the
 #: statement in autocommit. Arguments: `using` (alias) and `tables` (frozenset of names; ``{"*"}``
-#: when every table was invalidated).
+#: when every table was invalidated). The connection is in autocommit again, and hooks of
+#: `transaction.on_commit` run later. An error of a receiver is logged by Django and goes no further.
 invalidated = Signal()

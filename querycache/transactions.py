@@ -59,6 +59,7 @@ class Transaction:
         "_overlay_bytes",
         "_savepoints",
         "_serial",
+        "atomic",
         "cache",
         "connection",
         "database",
@@ -67,6 +68,7 @@ class Transaction:
         "serves",
         "session",
         "tracks",
+        "unannounced",
         "written",
     )
 
@@ -91,6 +93,10 @@ class Transaction:
         self.manual = False
         #: Nobody can tell whether the transaction is still open.
         self.doubtful = False
+        #: It was begun by Django's `atomic`, which turns autocommit on again when it is over.
+        self.atomic = False
+        #: Tables of commits whose signals wait until receivers can use the connection.
+        self.unannounced: list[frozenset[str]] = []
         self._serial = count(1)
         self._savepoints: list[tuple[str, dict[str, int]]] = []
         self._overlay: dict[bytes, Seen] = {}
@@ -101,6 +107,8 @@ class Transaction:
         self.written = old.written
         self.manual = old.manual
         self.doubtful = old.doubtful
+        self.atomic = old.atomic
+        self.unannounced = old.unannounced
         self._serial = old._serial
         self._savepoints = old._savepoints
 
