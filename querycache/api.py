@@ -13,8 +13,8 @@ from querycache.compiler import BYPASS
 from querycache.counters import Counters, Stats
 from querycache.keys import EVERYTHING
 from querycache.runtime import runtime, transaction_of
-from querycache.signals import invalidated
-from querycache.targets import Target, aliases, resolve
+from querycache.targets import Target, resolve
+from querycache.writes import announce
 
 _Model = TypeVar("_Model", bound=Model)
 
@@ -32,10 +32,10 @@ def invalidate(*targets: Target, using: str | None = None) -> None:
     Raises:
         LookupError: a target or the alias is unknown; the message names the nearest.
     """
-    for alias in aliases(using):
-        tables = resolve(targets, alias) if targets else frozenset({EVERYTHING})
+    everything = frozenset({EVERYTHING})
+    for alias, tables in resolve(targets, using, of_nothing=everything).items():
         if runtime.current is None:
-            continue
+            return
         connection = connections[alias]
         transaction = transaction_of(connection)
         cache = transaction.cache
@@ -43,8 +43,7 @@ def invalidate(*targets: Target, using: str | None = None) -> None:
         if transaction.open:
             transaction.note(tables)
         transaction.forget_seen()
-        if invalidated.receivers:
-            invalidated.send(sender=type(cache), using=alias, tables=tables)
+        announce(transaction, tables)
 
 
 def last_write(*targets: Target, using: str | None = None) -> datetime.datetime | None:
@@ -55,7 +54,7 @@ def last_write(*targets: Target, using: str | None = None) -> datetime.datetime 
     keep one; while a write is under way, it is now.
 
     Args:
-        targets: as for `invalidate`; none for everything.
+        targets: as for `invalidate`; none for the tables of all models.
         using: alias of the database; None for all of them.
 
     Returns:
@@ -66,8 +65,7 @@ def last_write(*targets: Target, using: str | None = None) -> datetime.datetime 
         LookupError: a target or the alias is unknown; the message names the nearest.
     """
     latest = 0
-    for alias in aliases(using):
-        tables = resolve(targets, alias) if targets else _every_table()
+    for alias, tables in resolve(targets, using, of_nothing=_every_table()).items():
         if runtime.current is None:
             return None
         transaction = transaction_of(connections[alias])

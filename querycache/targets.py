@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from django.apps import apps
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import connections
 from django.db.models import Model
 from django.utils.connection import ConnectionDoesNotExist
 
@@ -15,18 +16,35 @@ from querycache.rawsql import table_name
 Target = type[Model] | Model | str
 
 
-def resolve(targets: Iterable[Target], using: str) -> frozenset[str]:
-    """Return the tables that targets stand for.
+def resolve(
+    targets: Sequence[Target], using: str | None, *, of_nothing: frozenset[str]
+) -> dict[str, frozenset[str]]:
+    """Return the tables that targets stand for in each database.
 
     Args:
-        targets: models, instances, app labels, ``"app.Model"`` or table names.
-        using: alias of the database that is asked for tables without a model.
+        targets: models, instances, app labels, ``"app.Model"`` or table names. A table without a
+            model is looked for in the databases and counts for those that have it.
+        using: alias of the database; None for all of them.
+        of_nothing: the tables that no target at all stands for.
 
     Raises:
-        LookupError: a target is unknown; the message names those that come nearest.
+        LookupError: a target or the alias is unknown; the message names those that come nearest.
         TypeError: a target is of no known kind.
     """
-    return frozenset(table for target in targets for table in _tables(target, using))
+    asked = aliases(using)
+    if not targets:
+        return dict.fromkeys(asked, of_nothing)
+    found: dict[str, set[str]] = {alias: set() for alias in asked}
+    for target in targets:
+        tables = _tables(target)
+        if tables:
+            for alias in asked:
+                found[alias] |= tables
+        else:
+            assert isinstance(target, str)
+            for alias in _databases_with(target, asked):
+                found[alias].add(table_name(target))
+    return {alias: frozenset(tables) for alias, tables in found.items() if tables}
 
 
 def aliases(using: str | None) -> tuple[str, ...]:
@@ -44,7 +62,8 @@ def aliases(using: str | None) -> tuple[str, ...]:
     return (using,)
 
 
-def _tables(target: Target, using: str) -> frozenset[str]:
+def _tables(target: Target) -> frozenset[str]:
+    """Return the tables of models that a target stands for; none where it must be another table."""
     if isinstance(target, Model) or (isinstance(target, type) and issubclass(target, Model)):
         return _tables_of_model(target)
     if not isinstance(target, str):
@@ -61,18 +80,27 @@ def _tables(target: Target, using: str) -> frozenset[str]:
         if matches:
             return frozenset().union(*map(_tables_of_model, matches))
     name = table_name(target)
-    if any(name == table_name(model._meta.db_table) for model in models):
-        return frozenset({name})
-    connection = connections[using or DEFAULT_DB_ALIAS]
-    known = connection.introspection.table_names(include_views=True)
-    if any(name == table_name(table) for table in known):
-        return frozenset({name})
-    names = [
-        *(model._meta.label for model in models),
-        *{model._meta.app_label for model in models},
-        *known,
-    ]
-    raise LookupError(_message("app, model or table", target, names))
+    return frozenset(
+        [name] if any(name == table_name(model._meta.db_table) for model in models) else []
+    )
+
+
+def _databases_with(table: str, asked: Iterable[str]) -> list[str]:
+    name = table_name(table)
+    tables = {
+        alias: connections[alias].introspection.table_names(include_views=True) for alias in asked
+    }
+    found = [alias for alias, names in tables.items() if name in map(table_name, names)]
+    if not found:
+        models = apps.get_models(include_auto_created=True)
+        known = {
+            *(model._meta.label for model in models),
+            *(model._meta.app_label for model in models),
+            *(model._meta.db_table for model in models),
+            *chain.from_iterable(tables.values()),
+        }
+        raise LookupError(_message("app, model or table", table, sorted(known)))
+    return found
 
 
 def _tables_of_model(model: type[Model] | Model) -> frozenset[str]:

@@ -103,6 +103,13 @@ def add_database(alias: str, options: dict[str, Any]) -> None:
     connections.settings[alias] = connections.configure_settings(everything)[alias]
 
 
+def remove_database(alias: str) -> None:
+    """Take an alias away again."""
+    connections[alias].close()
+    del connections[alias]
+    del connections.settings[alias]
+
+
 def make_tables(alias: str) -> None:
     """Make the tables of every model."""
     connection = connections[alias]
