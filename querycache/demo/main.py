@@ -122,7 +122,7 @@ def run(
         out,
         f"Django {django.get_version()}, Python {platform.python_version()}, SQLite (WAL) and the"
         f" embedded LMDB store in\n{project.folder};"
-        f" {processes} processes on {os.cpu_count()} CPUs",
+        f" {processes} process{'es' * (processes > 1)} on {os.cpu_count()} CPUs",
     )
     report.say(out)
     project.set_up(cached=True)
