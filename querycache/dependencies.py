@@ -31,6 +31,9 @@ _SYSTEM_SCHEMAS = frozenset(
     {"pg_catalog", "information_schema", "mysql", "performance_schema", "sys"}
 )
 _ALL = frozenset({EVERYTHING})
+
+#: Begins the name of a table in another database of the same server, and ends that database's.
+ELSEWHERE = "\0"
 _CONTROL = frozenset(
     {
         Kind.BEGIN,
@@ -102,7 +105,7 @@ class Database:
         self.identity = identity
         self.selection = selection
         self._vendor = vendor
-        self._name = name.casefold()
+        self._name = name
         self._prefix = config.key_prefix
         self._depends = normalised(config.depends)
         self._triggers = normalised(config.triggers)
@@ -118,7 +121,11 @@ class Database:
         """Return the key of a table's stamp."""
         found = self._stamp_keys.get(table)
         if found is None:
-            found = keys.stamp_key(self._prefix, self.identity, table)
+            identity, name = self.identity, table
+            if table.startswith(ELSEWHERE):
+                schema, name = table[1:].split(ELSEWHERE)
+                identity = identity.removesuffix(self._name) + schema
+            found = keys.stamp_key(self._prefix, identity, name)
             self._stamp_keys[table] = found
         return found
 
@@ -187,7 +194,7 @@ class Database:
         for schema in sorted(statement.qualifiers):
             if schema in _SYSTEM_SCHEMAS:
                 return f"it reads the schema {schema}", True
-            if self._vendor == "mysql" and schema != self._name:
+            if self._vendor == "mysql" and schema != self._name.casefold():
                 return f"it reads another database ({schema})", True
         for name in sorted(statement.functions):
             if name in self._depends:
@@ -226,7 +233,7 @@ class Database:
             unclear = unclear or self._unclear(statement)
             temporary |= statement.temporary
             changed, known = self._changed(connection, statement)
-            writes |= changed
+            writes |= changed | self._elsewhere(statement, changed)
             certain = certain and known
         if not (writes or control or temporary or ddl):
             effect = None
@@ -285,6 +292,13 @@ class Database:
             elif purity is Purity.WRITES:
                 return _ALL, True
         return closure(changed, self._triggers), certain
+
+    def _elsewhere(self, statement: Statement, changed: frozenset[str]) -> set[str]:
+        """Return the tables of other databases that a statement of MySQL names with theirs."""
+        if self._vendor != "mysql" or not changed:
+            return set()
+        others = statement.qualifiers - _SYSTEM_SCHEMAS - {self._name.casefold()}
+        return {f"{ELSEWHERE}{schema}{ELSEWHERE}{name}" for schema in others for name in changed}
 
     def immediate(self, connection: BaseDatabaseWrapper, tables: frozenset[str]) -> frozenset[str]:
         """Return those of the tables that no transaction holds back: what is written is committed.

@@ -104,7 +104,7 @@ def leases(stamp: bytes | None) -> dict[bytes, int]:
     assert stamp is not None
     for start in range(1, len(stamp), _LEASE_BYTES):
         deadline = stamp[start + TOKEN_BYTES : start + _LEASE_BYTES]
-        # When a lease with a damaged deadline ends nobody knows; the next step gives it a whole one.
+        # When a damaged deadline is over nobody knows; the next step gives it a whole lease.
         found[stamp[start : start + TOKEN_BYTES]] = (
             int(deadline) if deadline.isdigit() else MAX_NUMBER
         )

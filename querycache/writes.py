@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from querycache.dependencies import ELSEWHERE
 from querycache.signals import invalidated
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def announce(transaction: Transaction, tables: frozenset[str]) -> None:
     """Send the signal `invalidated`, as soon as its receivers can use the connection."""
     if not invalidated.receivers:
         return
-    transaction.unannounced.append(tables)
+    here = frozenset(table for table in tables if not table.startswith(ELSEWHERE))
+    transaction.unannounced.append(here)
     connection = transaction.connection
     if transaction.atomic and not connection.in_atomic_block and not connection.autocommit:
         # `Atomic.__exit__` commits. A query now would begin another transaction, in which
