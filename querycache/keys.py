@@ -83,10 +83,10 @@ def dump_parameters(params: Iterable[Any]) -> bytes:
     """
     if type(params) is not tuple:
         params = tuple(params)
-    try:
+    # marshal would write whatever has a buffer (an array, a number of NumPy) as its bare bytes.
+    if _PLAIN.issuperset(map(type, params)):
         return b"p" + marshal.dumps(params, _MARSHAL_VERSION)
-    except ValueError:
-        return b"r" + marshal.dumps(tuple(map(_tagged, params)), _MARSHAL_VERSION)
+    return b"r" + marshal.dumps(tuple(map(_tagged, params)), _MARSHAL_VERSION)
 
 
 # Below, every tuple begins with a tag, so that no value can pass for another's written form.
