@@ -42,6 +42,17 @@ _LEVELS = {
 }
 
 
+#: Settings that are the isolation level and nothing else.
+_ISOLATION = frozenset(
+    {
+        "default_transaction_isolation",
+        "transaction isolation",
+        "transaction_isolation",
+        "tx_isolation",
+    }
+)
+
+
 class Session:
     """One driver connection's session; replaced whenever Django connects anew.
 
@@ -116,7 +127,8 @@ class Session:
             elif in_transaction or (setting is not None and setting.scope == "transaction"):
                 # What the open transaction has and what the next one will have may differ.
                 self.unknown_isolation = True
-        if setting is not None and setting.scope == "transaction":
+        if name in _ISOLATION or (setting is not None and setting.scope == "transaction"):
+            # It says when a statement looks, not what it finds; Django sets it on each connection.
             return
         text = sql if setting is None else setting.text
         try:
