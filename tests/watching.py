@@ -108,7 +108,8 @@ class Watch:
         expected = set(queries(self.using)) if written == ("*",) else set(written)
         if "library_place" in expected:
             expected.add("library_shop")
-        assert self.cold() == expected
+        cold = self.cold()
+        assert cold == expected, (cold, expected)
         assert elsewhere(self.wrong) == {}
         assert self.wrong() == {}
         # What was read anew is cached again.
