@@ -223,6 +223,11 @@ def problems(raw: object, around: Around | None = None) -> list[Problem]:
     return _read(raw, around or Around.settings())[1]
 
 
+def shown_store(config: Config) -> str:
+    """Return what leads to the store as people may see it: without the password and the query."""
+    return _shown("STORE", config.store)
+
+
 def store_kind(config: Config, caches: Mapping[str, Mapping[str, Any]]) -> StoreKind:
     """Return the kind of store that the settings lead to, without opening it.
 

@@ -13,8 +13,10 @@ from django.db import DEFAULT_DB_ALIAS, connections
 
 from querycache.api import invalidate
 from querycache.cache import FAILURES
+from querycache.conf import shown_store
 from querycache.explanation import explain
 from querycache.runtime import runtime, transaction_of
+from querycache.targets import aliases
 
 
 class Command(BaseCommand):
@@ -65,7 +67,7 @@ class Command(BaseCommand):
             info = cache.store.info()
         except FAILURES as error:
             raise CommandError(
-                f"the store {cache.config.store!r} cannot be used: {error}"
+                f"the store {shown_store(cache.config)} cannot be used: {error}"
             ) from error
         data: dict[str, Any] = {
             "mode": cache.config.mode,
@@ -92,13 +94,16 @@ class Command(BaseCommand):
         except LookupError as error:
             raise CommandError(str(error)) from error
         if installed.cache.breaker.down:
-            raise CommandError(f"the store {installed.cache.config.store!r} did not answer")
+            raise CommandError(f"the store {shown_store(installed.cache.config)} did not answer")
         return {"invalidated": options["targets"] or ["everything"]}
 
     def _explain(self, options: dict[str, Any]) -> dict[str, Any]:
+        if options["model"].count(".") != 1:
+            raise CommandError(f"{options['model']!r} is not of the form app.Model")
         try:
             model = apps.get_model(options["model"])
-        except (LookupError, ValueError) as error:
+            aliases(options["using"])
+        except LookupError as error:
             raise CommandError(str(error)) from error
         lookups = {}
         for lookup in options["lookups"]:
