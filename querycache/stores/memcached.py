@@ -10,7 +10,13 @@ from typing import Any, Self
 from querycache import stamps as protocol
 from querycache.stores import memcached_wire as wire
 from querycache.stores.base import Store, StoreError, StoreInfo, StoreOptions, StoreUnusable
-from querycache.stores.memcached_wire import Address, MemcacheServerError, Node, node_of
+from querycache.stores.memcached_wire import (
+    Address,
+    MemcacheServerError,
+    MemcacheUnexpectedCloseError,
+    Node,
+    node_of,
+)
 
 # A round is lost only when another writer's is won, so that many lost ones are no bad luck.
 _ROUNDS = 200
@@ -229,6 +235,9 @@ def _set(client: Any, key: bytes, value: bytes, ttl: float | None) -> None:
             expiry = 0
     try:
         client.set(key, value, expire=expiry)
+    except MemcacheUnexpectedCloseError:
+        # An outage, or a connection that rested for too long; it is a server's error to pymemcache.
+        raise
     except MemcacheServerError:
         # Larger than an item may be, or no memory for it; what was there before is gone too.
         client.close()

@@ -23,7 +23,7 @@ except ImportError as error:  # pragma: no cover - needs an environment without 
         'Memcached needs the package "pymemcache": pip install "querycache[memcached]"'
     ) from error
 
-__all__ = ["MemcacheServerError", "Node", "address", "node_of"]
+__all__ = ["MemcacheServerError", "MemcacheUnexpectedCloseError", "Node", "address", "node_of"]
 
 Address = tuple[str, int] | str
 
