@@ -40,15 +40,22 @@ class Breaker:
 
     def acquire_probe(self) -> bool:
         """Tell whether the caller may try the store now; it must then `release_probe`."""
-        return time.monotonic() >= self._retry_at and self._lock.acquire(blocking=False)
+        if time.monotonic() < self._retry_at or not self._lock.acquire(blocking=False):
+            return False
+        if self.down:
+            return True
+        # Another thread has just found the store back.
+        self._lock.release()
+        return False
 
-    def release_probe(self, *, recovered: bool) -> None:
+    def reset(self) -> None:
+        """Close the breaker: the store answers, and has been told everything."""
+        self.down = False
+        logger.warning("the store is back after %.1f s", time.monotonic() - self._since)
+
+    def release_probe(self) -> None:
         """End an attempt."""
-        if recovered:
-            self.down = False
-            logger.warning("the store is back after %.1f s", time.monotonic() - self._since)
-        else:
-            self._retry_at = time.monotonic() + self._retry
+        self._retry_at = time.monotonic() + self._retry
         self._lock.release()
 
     def after_fork(self) -> None:

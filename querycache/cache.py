@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
@@ -56,7 +57,11 @@ class QueryCache:
         self.lease = config.lease_ms / 1000
         self.keeper = LeaseKeeper(self._renew, self.lease)
         self._open_store = open_store
-        self._debts: set[bytes] = set()
+        # Stamp → a mark of the write that could not be announced; replaced, never changed.
+        self._debts: dict[bytes, object] = {}
+        self._debts_lock = threading.Lock()
+        #: The store answers again, and is being told what it missed: writes go to it already.
+        self._paying = False
         self._seen_writing: dict[bytes, tuple[bytes, float]] = {}
         self._reported_damage = False
 
@@ -137,7 +142,7 @@ class QueryCache:
 
     def keep(self, fingerprint: bytes, joined: bytes, rows: Sequence[Row]) -> None:
         """Store a result under the stamps as they were before its query ran; never raises."""
-        body = self.encode(rows)
+        body = self.encode(rows, compress=self.store.remote)
         if body is None:
             return
         entry = self.sealer.seal(fingerprint, joined, body)
@@ -148,12 +153,17 @@ class QueryCache:
         else:
             self.counters.stored += 1
 
-    def encode(self, rows: Sequence[Row]) -> bytes | None:
-        """Encode rows that may be kept, else return None."""
+    def encode(self, rows: Sequence[Row], *, compress: bool = False) -> bytes | None:
+        """Encode rows that may be kept, else return None.
+
+        Args:
+            rows: the result.
+            compress: whether large bodies are worth compressing.
+        """
         if len(rows) > self.config.max_rows:
             return None
         try:
-            body = codec.encode(rows, compress_above=COMPRESS_ABOVE if self.store.remote else None)
+            body = codec.encode(rows, compress_above=COMPRESS_ABOVE if compress else None)
         except codec.Unencodable as error:
             logger.debug("a result is not cached: %s", error)
             return None
@@ -194,7 +204,7 @@ class QueryCache:
         """
         if not self.strict:
             return None
-        if self.up:
+        if self._paying or self.up:
             lease = Lease(keys, os.urandom(stamps.TOKEN_BYTES))
             try:
                 self.store.begin(keys, lease.token)
@@ -225,7 +235,7 @@ class QueryCache:
 
     def touch(self, keys: Sequence[bytes]) -> bool:
         """Invalidate without a lease; tells whether the store has acknowledged."""
-        if not self.up:
+        if not (self._paying or self.up):
             return False
         try:
             self.store.touch(keys)
@@ -236,14 +246,16 @@ class QueryCache:
 
     def owe(self, keys: Iterable[bytes]) -> None:
         """Remember stamps that must change before this process serves from the cache again."""
-        if not self._debts:
+        with self._debts_lock:
+            first = not self._debts
+            self._debts = {**self._debts, **dict.fromkeys(keys, object())}
+            if not self.breaker.down:
+                self.breaker.trip("it was not told of a write")
+        if first:
             logger.error(
                 "a write went on while the store was down; until it is back and has been told,"
                 " other processes may serve rows from before the write"
             )
-        self._debts.update(keys)
-        if not self.breaker.down:
-            self.breaker.trip("it was not told of a write")
 
     def _renew(self, keys: Sequence[bytes], token: bytes) -> None:
         self.store.begin(keys, token)
@@ -258,30 +270,43 @@ class QueryCache:
     def _recover(self) -> bool:
         if not self.breaker.acquire_probe():
             return False
-        # A write that ends while these are paid puts its debt into the new set.
-        debts, self._debts = self._debts, set()
-        recovered = False
         try:
-            if debts:
-                self.store.touch(sorted(debts))
-            else:
-                self.store.stamps([f"{self.config.key_prefix}:s:probe".encode()])
-            recovered = not self._debts
+            self.store.stamps([f"{self.config.key_prefix}:s:probe".encode()])
+            # From here on writes announce themselves, so that the debts come to an end.
+            self._paying = True
+            while not self._paid():
+                pass
         except FAILURES:
             self.counters.failures += 1
-            self._debts |= debts
-        finally:
-            self.breaker.release_probe(recovered=recovered)
-        if self._debts and recovered:
-            self.breaker.trip("it was not told of a write")
             return False
-        return recovered
+        else:
+            return True
+        finally:
+            self._paying = False
+            self.breaker.release_probe()
+
+    def _paid(self) -> bool:
+        """Announce the writes that the store has missed; tells whether no other came meanwhile."""
+        owed = self._debts
+        if owed:
+            self.store.touch(sorted(owed))
+        with self._debts_lock:
+            self._debts = {
+                key: mark for key, mark in self._debts.items() if owed.get(key) is not mark
+            }
+            if self._debts:
+                return False
+            # Under the lock, so that no write is owed by a process that serves.
+            self.breaker.reset()
+            return True
 
     # -- life ----------------------------------------------------------------------------------
 
     def after_fork(self) -> None:
         """Drop what a child process must not share with its parent."""
         self.breaker.after_fork()
+        self._debts_lock = threading.Lock()
+        self._paying = False
         self.keeper.after_fork()
 
     def close(self) -> None:
