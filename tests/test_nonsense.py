@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 from django.db import transaction
 
 import querycache
+from querycache import install
 from querycache.stores import redis_wire
-from tests.environment import Environment
+from tests.environment import Environment, configure
 from tests.hooks import eventually
+from tests.library.models import Publisher
 from tests.outages import errors, outages
 from tests.stages import Register, put, staged
 
@@ -52,7 +55,9 @@ def test_damaged_entry_is_a_miss(
 
 @pytest.mark.parametrize("store_url", ["memory", "redis", "memcached"], indirect=True)
 @pytest.mark.parametrize(
-    "stamp", [b"", b"x", b"S", b"W", b"S" * 48, b"W" * 33, b"\xff" * 100, b"W" + b"\0" * 31]
+    "stamp",
+    [b"", b"x", b"S", b"W", b"S" * 48, b"W" * 33, b"\xff" * 100, b"W" + b"\0" * 31],
+    ids=map(str, range(8)),
 )
 def test_damaged_stamp_is_a_miss_and_mended(database: str, store_url: str, stamp: bytes) -> None:
     with staged(database, STORE=store_url, LEASE=0.1) as stage:
@@ -103,3 +108,24 @@ def test_server_that_is_too_old_is_an_outage_that_says_so(
             assert register.read() == value
         assert len(outages(caplog)) == 1
         assert "6.0 or newer is needed" in outages(caplog)[0]
+
+
+@pytest.mark.parametrize("atomic", [False, True], ids=["autocommit", "atomic"])
+def test_store_that_cannot_be_opened_is_an_outage_that_says_so(
+    database: str, atomic: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = configure(STORE="redis://localhost:port").cache
+    publishers = Publisher.objects.using(database)
+    for name in ("old", "new"):
+        with transaction.atomic(database) if atomic else nullcontext():
+            publishers.update_or_create(pk=1, defaults={"name": name})
+            assert [found.name for found in publishers.all()] == [name]
+            assert [found.name for found in publishers.all()] == [name]
+        assert publishers.get(pk=1).name == name
+        assert not querycache.explain(publishers.all()).hit
+    assert querycache.last_write(Publisher, using=database) is None
+    querycache.invalidate(Publisher, using=database)
+    assert cache.breaker.down
+    assert len(outages(caplog)) == 1
+    assert "a Redis URL that cannot be read" in outages(caplog)[0]
+    install.uninstall()
