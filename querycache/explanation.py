@@ -14,7 +14,7 @@ from querycache import stamps
 from querycache.compiler import BYPASS, local
 from querycache.entries import Forged, created
 from querycache.keys import EVERYTHING, Unkeyable, entry_key
-from querycache.reads import fingerprint_of
+from querycache.reads import fingerprint_of, with_session
 from querycache.runtime import runtime, transaction_of
 from querycache.session import Isolation
 from querycache.switch import reads_enabled
@@ -88,7 +88,7 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
         return _not_cacheable(sql, 'querycache is off (MODE is "off", or the cache is DummyCache)')
     if query.model in installed.skipped:
         return _not_cacheable(sql, "its model is left out by EXCLUDE or ONLY")
-    transaction = transaction_of(connection)
+    transaction = with_session(transaction_of(connection))
     for applies, reason in (
         (not transaction.serves, f"the database {queryset.db} is not among DATABASES"),
         (query.select_for_update, "it locks rows (select_for_update)"),

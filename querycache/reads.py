@@ -58,8 +58,21 @@ def fingerprint_of(transaction: Transaction, plan: Plan, params: Any, multi: boo
     return b"".join((plan.digest, transaction.session.context, context, dump_parameters(params)))
 
 
+def with_session(transaction: Transaction) -> Transaction:
+    """Return the state of a connection whose session is known.
+
+    A hit needs no connection, but one from a pool may bring settings that others have made.
+    """
+    connection = transaction.connection
+    if connection.connection is None and getattr(connection, "pool", None) is not None:
+        connection.ensure_connection()
+        return transaction_of(connection)
+    return transaction
+
+
 def read(transaction: Transaction, query: Read) -> Any:
     """Answer a cacheable query in the shape that compilers return rows in."""
+    transaction = with_session(transaction)
     cache = transaction.cache
     plan = query.plan
     session = transaction.session
