@@ -1,0 +1,374 @@
+"""Isolation levels: snapshots keep to themselves, dirty reads are never kept, whoever chose the level."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connections, transaction
+
+import querycache
+from querycache.cache import QueryCache
+from tests.environment import Environment, add_database, configure, elsewhere
+from tests.library.models import Author, Genre
+from tests.watching import Watch, execute, seed
+
+postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+mariadb = pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+
+
+def names(using: str) -> list[str]:
+    return list(Genre.objects.using(using).order_by("name").values_list("name", flat=True))
+
+
+def fresh(using: str) -> list[str]:
+    with querycache.disabled():
+        return names(using)
+
+
+def add(using: str, name: str) -> Any:
+    return elsewhere(lambda: Genre.objects.using(using).create(name=name))
+
+
+@contextlib.contextmanager
+def alias_of(using: str, **changes: Any) -> Iterator[str]:
+    """Another alias of the same database, with other settings."""
+    alias = f"{using}_other"
+    settings = dict(connections.settings[using])
+    changes["OPTIONS"] = {**settings["OPTIONS"], **changes.get("OPTIONS", {})}
+    add_database(alias, {**settings, **changes})
+    try:
+        yield alias
+    finally:
+        connections[alias].close()
+        del connections[alias]
+        del connections.settings[alias]
+
+
+def _snapshot_stays_apart(using: str, reader: str, cache: QueryCache) -> None:
+    """Read in a transaction of `reader` while others commit through `using`."""
+    names(using)
+    with transaction.atomic(reader):
+        assert names(reader) == ["crime", "poetry"]
+        add(using, "new")
+        # Repeatable, also for a query that the shared cache knows by now.
+        assert elsewhere(lambda: names(using)) == ["crime", "new", "poetry"]
+        hits, stored = cache.counters.hits, cache.counters.stored
+        for _ in range(3):
+            assert names(reader) == fresh(reader) == ["crime", "poetry"]
+        assert cache.counters.hits == hits + 3
+        # What it sees for the first time now is not for others.
+        assert Genre.objects.using(reader).count() == 2
+        assert Genre.objects.using(reader).count() == 2
+        assert cache.counters.stored == stored
+        assert elsewhere(Genre.objects.using(using).count) == 3
+        assert elsewhere(Genre.objects.using(using).count) == 3
+        assert Genre.objects.using(reader).count() == 2
+    assert names(reader) == fresh(reader) == ["crime", "new", "poetry"]
+    with transaction.atomic(reader):
+        assert names(reader) == ["crime", "new", "poetry"]
+    add(using, "newer")
+    with transaction.atomic(reader):
+        assert names(reader) == ["crime", "new", "newer", "poetry"]
+
+
+@postgresql
+@pytest.mark.parametrize("level", ["REPEATABLE_READ", "SERIALIZABLE"])
+def test_snapshots_of_postgresql(database: str, cache: QueryCache, level: str) -> None:
+    from psycopg import IsolationLevel
+
+    seed(database)
+    options = {"isolation_level": IsolationLevel[level]}
+    with alias_of(database, OPTIONS=options) as reader:
+        _snapshot_stays_apart(database, reader, cache)
+
+
+@mariadb
+@pytest.mark.parametrize("level", ["repeatable read"])
+def test_snapshots_of_mariadb(database: str, cache: QueryCache, level: str) -> None:
+    seed(database)
+    with alias_of(database, OPTIONS={"isolation_level": level}) as reader:
+        _snapshot_stays_apart(database, reader, cache)
+
+
+@mariadb
+def test_serializable_of_mariadb_locks_what_it_reads(database: str, cache: QueryCache) -> None:
+    seed(database)
+    with (
+        alias_of(database, OPTIONS={"isolation_level": "serializable"}) as reader,
+        transaction.atomic(reader),
+    ):
+        assert names(reader) == names(reader) == ["crime", "poetry"]
+        assert elsewhere(lambda: names(database)) == ["crime", "poetry"]
+
+
+@pytest.mark.parametrize("database", ["sqlite_wal"], indirect=True)
+def test_snapshots_of_sqlite(database: str, cache: QueryCache) -> None:
+    seed(database)
+    _snapshot_stays_apart(database, database, cache)
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_transaction_of_sqlite_without_wal(database: str, cache: QueryCache) -> None:
+    seed(database)
+    watch = Watch(database)
+    names(database)
+    stored = cache.counters.stored
+    with transaction.atomic(database):
+        assert names(database) == names(database) == ["crime", "poetry"]
+        assert Genre.objects.using(database).count() == 2
+        assert elsewhere(lambda: names(database)) == ["crime", "poetry"]
+    assert cache.counters.stored == stored
+    watch.check()
+
+
+@postgresql
+def test_the_default_of_a_role(database: str, cache: QueryCache) -> None:
+    execute(database, "DROP ROLE IF EXISTS snapshots")
+    execute(database, "CREATE ROLE snapshots LOGIN SUPERUSER")
+    execute(database, "ALTER ROLE snapshots SET default_transaction_isolation = 'serializable'")
+    try:
+        seed(database)
+        with alias_of(database, USER="snapshots") as reader:
+            _snapshot_stays_apart(database, reader, cache)
+    finally:
+        execute(database, "DROP ROLE snapshots")
+
+
+@mariadb
+def test_the_default_of_the_server(
+    database: str, cache: QueryCache, environment: Environment
+) -> None:
+    seed(database)
+    execute(database, "SET @was = @@GLOBAL.tx_isolation")
+    execute(database, "SET GLOBAL tx_isolation = 'REPEATABLE-READ'")
+    try:
+        with alias_of(database, OPTIONS={"isolation_level": None}) as reader:
+            _snapshot_stays_apart(database, reader, cache)
+    finally:
+        execute(database, "SET GLOBAL tx_isolation = @was")
+
+
+# -- chosen by a statement ---------------------------------------------------------------------
+
+@postgresql
+def test_set_transaction(database: str, cache: QueryCache) -> None:
+    seed(database)
+    Watch(database)
+    with transaction.atomic(database):
+        execute(database, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        assert names(database) == ["crime", "poetry"]
+        add(database, "new")
+        assert elsewhere(lambda: names(database)) == ["crime", "new", "poetry"]
+        assert names(database) == fresh(database) == ["crime", "poetry"]
+    assert elsewhere(lambda: names(database)) == ["crime", "new", "poetry"]
+    with transaction.atomic(database):
+        names(database)
+        hits = cache.counters.hits
+        names(database)
+        assert cache.counters.hits == hits + 1
+
+
+@postgresql
+def test_begin_with_a_level(database: str, cache: QueryCache) -> None:
+    seed(database)
+    Watch(database)
+    for chain in (False, True):
+        execute(database, "BEGIN ISOLATION LEVEL REPEATABLE READ")
+        if chain:
+            execute(database, "COMMIT AND CHAIN")
+        before = fresh(database)
+        add(database, f"new {chain}")
+        assert elsewhere(lambda: names(database)) != before
+        assert names(database) == before
+        execute(database, "COMMIT")
+        assert names(database) == fresh(database) != before
+
+
+@postgresql
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+        "SET default_transaction_isolation = 'repeatable read'",
+        "SELECT set_config('default_transaction_isolation', 'repeatable read', false)",
+    ],
+)
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_level_for_the_transactions_to_come(
+    database: str, cache: QueryCache, statement: str, inside: bool
+) -> None:
+    seed(database)
+    Watch(database)
+    with transaction.atomic(database) if inside else contextlib.nullcontext():
+        execute(database, statement)
+        names(database)
+    try:
+        with transaction.atomic(database):
+            before = fresh(database)
+            add(database, "new")
+            assert elsewhere(lambda: names(database)) == ["crime", "new", "poetry"]
+            assert names(database) == before == fresh(database)
+        assert names(database) == ["crime", "new", "poetry"]
+    finally:
+        connections[database].close()
+
+
+@mariadb
+def test_set_transaction_of_mariadb(database: str, cache: QueryCache) -> None:
+    seed(database)
+    Watch(database)
+    execute(database, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    execute(database, "START TRANSACTION")
+    before = fresh(database)
+    add(database, "new")
+    assert elsewhere(lambda: names(database)) == ["crime", "new", "poetry"]
+    assert names(database) == before == fresh(database)
+    execute(database, "COMMIT")
+    assert names(database) == ["crime", "new", "poetry"]
+
+
+@mariadb
+def test_uncommitted_rows_are_never_kept(database: str, cache: QueryCache) -> None:
+    seed(database)
+    Watch(database)
+    with alias_of(database, OPTIONS={"isolation_level": "read uncommitted"}) as reader:
+        with transaction.atomic(database):
+            Genre.objects.using(database).create(name="dirty")
+            # The reader sees it, as it asked to, in autocommit and in a transaction.
+            assert fresh(reader) == ["crime", "dirty", "poetry"]
+            stored = cache.counters.stored
+            assert Genre.objects.using(reader).count() == 3
+            with transaction.atomic(reader):
+                assert Genre.objects.using(reader).count() == 3
+            assert cache.counters.stored == stored
+            assert elsewhere(Genre.objects.using(database).count) == 2
+            transaction.set_rollback(True, using=database)
+        assert Genre.objects.using(reader).count() == 2
+        assert elsewhere(Genre.objects.using(database).count) == 2
+
+
+@mariadb
+def test_ddl_ends_the_snapshot(database: str, cache: QueryCache) -> None:
+    seed(database)
+    with (
+        alias_of(database, OPTIONS={"isolation_level": "repeatable read"}) as reader,
+        transaction.atomic(reader),
+    ):
+        assert names(reader) == names(reader) == ["crime", "poetry"]
+        add(database, "new")
+        assert names(reader) == ["crime", "poetry"]
+        execute(reader, "CREATE TABLE passing (id int)")
+        execute(reader, "DROP TABLE passing")
+        assert names(reader) == fresh(reader) == ["crime", "new", "poetry"]
+
+
+@mariadb
+def test_a_deadlock_takes_the_own_view_along(database: str, cache: QueryCache) -> None:
+    """InnoDB answers a deadlock by rolling the whole transaction back."""
+    seed(database)
+    first, second = Author.objects.using(database).order_by("pk")
+    with transaction.atomic(database), contextlib.suppress(Exception):
+        Genre.objects.using(database).create(name="own")
+        assert names(database) == names(database) == ["crime", "own", "poetry"]
+        state = connections[database].__dict__["_querycache"]
+        # A plain query that fails is enough; which statement it was nobody can know beforehand.
+        with pytest.raises(Exception, match="doesn't exist"):
+            execute(database, "SELECT * FROM no_such_table")
+        assert not state._overlay
+    assert {first.name, second.name} == {"Ann", "Bob"}
+
+
+# -- pools -------------------------------------------------------------------------------------
+
+
+@postgresql
+def test_settings_of_a_pooled_connection(database: str, store_url: str) -> None:
+    pytest.importorskip("psycopg_pool")
+    configure(STORE=store_url)
+    seed(database)
+    execute(database, "CREATE SCHEMA tenant")
+    execute(database, "CREATE TABLE tenant.library_genre (id bigint, name text)")
+    try:
+        with alias_of(database, OPTIONS={"pool": {"min_size": 1, "max_size": 1}}) as pooled:
+            assert names(pooled) == ["crime", "poetry"]
+            execute(pooled, "SET search_path = tenant, public")
+            assert names(pooled) == []
+            assert names(pooled) == []
+            connections[pooled].close()
+            # The next wrapper gets the same connection, settings and all.
+            assert names(pooled) == fresh(pooled) == []
+            assert names(pooled) == []
+            connections[pooled].close()
+            assert elsewhere(lambda: fresh(pooled)) == []
+            # Others have the rows of their own schema.
+            assert elsewhere(lambda: names(database)) == ["crime", "poetry"]
+            assert names(database) == ["crime", "poetry"]
+            connections[pooled].close_pool()  # type: ignore[attr-defined]
+    finally:
+        execute(database, "DROP SCHEMA tenant CASCADE")
+
+
+@postgresql
+def test_temporary_tables_of_a_pooled_connection(database: str, store_url: str) -> None:
+    pytest.importorskip("psycopg_pool")
+    configure(STORE=store_url)
+    seed(database)
+    with alias_of(database, OPTIONS={"pool": {"min_size": 1, "max_size": 1}}) as pooled:
+        assert names(pooled) == ["crime", "poetry"]
+        execute(pooled, "CREATE TEMPORARY TABLE library_genre (id bigint, name text)")
+        connections[pooled].close()
+        fresh(pooled)
+        assert names(pooled) == []
+        assert elsewhere(lambda: names(database)) == ["crime", "poetry"]
+        connections[pooled].close()
+        connections[pooled].close_pool()  # type: ignore[attr-defined]
+
+
+@postgresql
+def test_settings_made_as_the_connection_opens(database: str, store_url: str) -> None:
+    """A read that opens the connection knows of them only afterwards."""
+    from django.db.backends.signals import connection_created
+
+    configure(STORE=store_url)
+    seed(database)
+    execute(database, "CREATE SCHEMA tenant")
+    execute(database, "CREATE TABLE tenant.library_genre (id bigint, name text)")
+
+    def choose(connection: Any, **kwargs: Any) -> None:
+        if connection.alias != database:
+            with connection.cursor() as cursor:
+                cursor.execute("SET search_path = tenant, public")
+
+    connection_created.connect(choose)
+    try:
+        with alias_of(database) as tenant:
+            assert names(tenant) == []
+            assert elsewhere(lambda: names(database)) == ["crime", "poetry"]
+            assert names(tenant) == []
+            hits = querycache.stats().hits
+            assert names(tenant) == []
+            assert querycache.stats().hits == hits + 1
+    finally:
+        connection_created.disconnect(choose)
+        execute(database, "DROP SCHEMA tenant CASCADE")
+
+
+@postgresql
+def test_set_local_ends_with_its_transaction(database: str, cache: QueryCache) -> None:
+    seed(database)
+    watch = Watch(database)
+    for ending in (True, False):
+        with transaction.atomic(database):
+            execute(database, "SET LOCAL search_path = public, pg_catalog")
+            names(database)
+            transaction.set_rollback(ending, using=database)
+        watch.check()
+    with transaction.atomic(database):
+        execute(database, "SET search_path = public, pg_catalog")
+        transaction.set_rollback(True, using=database)
+    # Whether it was taken back only the server knows.
+    assert watch.cold() != set()
+    connections[database].close()
