@@ -1,0 +1,78 @@
+"""`explain()` within transactions, which have their own view."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connections, transaction
+
+from querycache.cache import QueryCache
+from querycache.runtime import transaction_of
+from tests.environment import DATABASES
+from tests.explaining import cache_of, explained, missed
+from tests.shapes.dataset import Library, populate
+
+everywhere = pytest.mark.parametrize("database", DATABASES, indirect=True)
+
+
+@pytest.fixture
+def m(database: str, cache: QueryCache) -> Library:
+    library = Library(database)
+    populate(library)
+    return library
+
+
+OWN_VIEW = "this transaction, which has its own view, has not run it yet"
+RAN = "this transaction has run it and nothing changed since"
+
+
+@everywhere
+def test_in_a_transaction_that_has_written(m: Library, database: str) -> None:
+    genres = m.Genre.order_by("pk")
+    list(genres.all())
+    assert explained(genres).reason == "the entry is valid"
+    with transaction.atomic(using=database):
+        m.Genre.filter(pk=1).update(name="mine")
+        assert missed(genres) == OWN_VIEW
+        assert next(iter(genres.all())).name == "mine"
+        found = explained(genres)
+        assert (found.hit, found.reason) == (True, RAN)
+        assert found.size
+        m.Genre.filter(pk=2).update(name="too")
+        assert missed(genres) == OWN_VIEW
+    assert missed(genres) == "a table was written since the entry was stored"
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_in_a_transaction_while_others_write(m: Library, database: str) -> None:
+    with transaction.atomic(using=database):
+        m.Genre.filter(pk=1).update(name="mine")
+        list(m.Genre.all())
+        assert explained(m.Genre.all()).hit
+        key = transaction_of(connections[database]).database.stamp_key("library_genre")
+        lease = cache_of().begin([key])
+        reason = missed(m.Genre.all())
+        assert reason == "a table is being written by others, or the store is down"
+        cache_of().end([key], lease)
+        assert missed(m.Genre.all()) == OWN_VIEW
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_in_a_snapshot(m: Library, database: str, level: str) -> None:
+    list(m.Genre.all())
+    with connections[database].cursor() as cursor:
+        characteristics = "CHARACTERISTICS AS " if database == "postgresql" else ""
+        cursor.execute(f"SET SESSION {characteristics}TRANSACTION ISOLATION LEVEL {level}")
+    with transaction.atomic(using=database):
+        assert missed(m.Genre.all()) == OWN_VIEW
+        list(m.Genre.all())
+        assert explained(m.Genre.all()).reason == RAN
+
+
+@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+def test_under_an_isolation_that_is_not_cached(m: Library, database: str) -> None:
+    with connections[database].cursor() as cursor:
+        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED")
+    with transaction.atomic(using=database):
+        reason = missed(m.Genre.all())
+    assert reason == "the isolation of the open transaction is not one that is cached"
