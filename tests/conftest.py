@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -18,26 +19,8 @@ _prefixes = itertools.count()
 
 def pytest_configure(config: pytest.Config) -> None:
     import django
-    from django.conf import settings
 
-    if settings.configured:
-        return
-    settings.configure(
-        SECRET_KEY="tests",
-        USE_TZ=True,
-        TIME_ZONE="UTC",
-        ROOT_URLCONF="tests.urls",
-        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-        INSTALLED_APPS=[
-            "django.contrib.contenttypes",
-            "django.contrib.auth",
-            "querycache",
-            "tests.library",
-        ],
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-        CACHES={"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}},
-        QUERYCACHE={"STORE": "memory://"},
-    )
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     django.setup()
 
 
