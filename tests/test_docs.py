@@ -267,6 +267,9 @@ def _resolve(name: str) -> Any:
 def test_files_of_the_package_exist(page: Path) -> None:
     for name in set(re.findall(r"`(querycache/[\w/]+\.py)`", page.read_text())):
         assert (ROOT / name).is_file(), name
+    if page.name == "hits.md":
+        for name in set(re.findall(r"`(\w+\.py)`", page.read_text())):
+            assert (PACKAGE / name).is_file(), name
 
 
 #: Words in capitals that are no settings.
