@@ -140,6 +140,10 @@ class LmdbStore(Store):
             return [stamp for stamp in known if stamp is not None]
         return self._change(stamps, protocol.settle)
 
+    def sequence(self) -> int:
+        (found,) = self.stamps([_SEQUENCE])
+        return int(found or 0)
+
     def _change(self, stamps: Sequence[bytes], change: _Change) -> list[bytes]:
         files = self._stamps
         files.check_process()
@@ -164,7 +168,8 @@ class LmdbStore(Store):
 
     def _change_locked(self, stamps: Sequence[bytes], change: _Change) -> list[bytes]:
         with self._stamps.begin(write=True) as txn:
-            sequence = int(txn.get(_SEQUENCE) or 0) + 1
+            # Never below the clock, so that it does not go back when the files are deleted.
+            sequence = max(int(txn.get(_SEQUENCE) or 0) + 1, time.monotonic_ns() // 1000)
             # The clock is asked when the transaction has begun: a lease must not grow old waiting.
             step = self._step(sequence)
             changed = []
