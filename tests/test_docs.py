@@ -332,9 +332,6 @@ def test_links_lead_somewhere(page: Path) -> None:
             continue
         place, _, anchor = link.partition("#")
         target = (page.parent / place).resolve() if place else page
-        if target == REFERENCE / "performance.md":
-            # Made of a result by `python -m benchmarks report`.
-            continue
         assert target.is_file(), link
         if anchor:
             assert anchor in _slugs(target), link
