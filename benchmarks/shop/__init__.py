@@ -1,0 +1,1 @@
+"""The app whose queries are measured: a small shop."""
