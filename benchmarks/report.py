@@ -197,4 +197,4 @@ def page(result: Mapping[str, Any], source: str) -> str:
     """
     # Nothing in the tables but what the result holds: the page is made by a command.
     made = f"<!-- made by `python -m benchmarks report benchmarks/results/{source}` -->"
-    return "\n\n".join(["---\norphan: true\n---", made, HEAD.rstrip(), *tables(result)]) + "\n"
+    return "\n\n".join([made, HEAD.rstrip(), *tables(result)]) + "\n"
