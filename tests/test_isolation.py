@@ -1,4 +1,4 @@
-"""Isolation levels: snapshots keep to themselves, dirty reads are never kept, whoever chose the level."""
+"""Isolation levels: snapshots keep to themselves, and dirty reads are never kept."""
 
 from __future__ import annotations
 
@@ -152,6 +152,7 @@ def test_the_default_of_the_server(
 
 
 # -- chosen by a statement ---------------------------------------------------------------------
+
 
 @postgresql
 def test_set_transaction(database: str, cache: QueryCache) -> None:

@@ -1,8 +1,9 @@
-"""A transaction's own view: hits after own writes, and never a row that the database would not give."""
+"""A transaction's own view: hits after own writes, never a row that is not there."""
 
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import pytest
 from django.db import connections, transaction
@@ -88,7 +89,7 @@ def test_others_commit_to_the_same_table(database: str, cache: QueryCache) -> No
         Genre.objects.using(database).create(name="own")
         assert genres(database) == genres(database) == ["crime", "own", "poetry"]
         for number in range(2):
-            elsewhere(lambda n=number: Genre.objects.using(database).create(name=f"z{n}"))
+            elsewhere(partial(Genre.objects.using(database).create, name=f"z{number}"))
             assert not querycache.explain(Genre.objects.using(database).all()).hit
             assert genres(database) == _fresh(database)
             assert genres(database)[-1] == f"z{number}"
@@ -99,7 +100,7 @@ def test_others_commit_to_the_same_table(database: str, cache: QueryCache) -> No
 
 @pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
 def test_while_others_are_committing(database: str, cache: QueryCache) -> None:
-    """A lease on the table means that a commit may come at any moment: nothing is kept or served."""
+    """A lease says that a commit may come at any moment: nothing is kept or served."""
     seed(database)
     with transaction.atomic(database):
         Genre.objects.using(database).create(name="own")

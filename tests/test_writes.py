@@ -14,7 +14,7 @@ from django.db.models import F, Model, Value
 from django.db.models.functions import Concat
 
 from querycache.cache import QueryCache
-from tests.environment import DATABASES, add_database, elsewhere
+from tests.environment import DATABASES, elsewhere
 from tests.library.models import (
     Author,
     Book,
@@ -133,7 +133,7 @@ def delete_instance(using: str) -> None:
 
 @writes(Thing)
 def delete_raw(using: str) -> None:
-    Thing.objects.using(using)._raw_delete(using)  # type: ignore[attr-defined]
+    Thing.objects.using(using)._raw_delete(using)
 
 
 @writes(*BOOK_AND_CHILDREN)
@@ -167,12 +167,14 @@ def bulk_create_beside_what_is_there(using: str) -> None:
 
 @writes(Thing)
 def bulk_create_over_what_is_there(using: str) -> None:
-    unique = [] if connections[using].vendor == "mysql" else ["code"]
+    options: dict[str, Any] = {}
+    if connections[using].vendor != "mysql":
+        options["unique_fields"] = ["code"]
     Thing.objects.using(using).bulk_create(
         [Thing(code="a", number=9)],
         update_conflicts=True,
         update_fields=["number"],
-        **({"unique_fields": unique} if unique else {}),
+        **options,
     )
     assert Thing.objects.using(using).get(code="a").number == 9
 
@@ -380,46 +382,3 @@ def test_on_every_store(database: str, store_url: str, name: str) -> None:
     elsewhere(lambda: write(database))
     assert watch.wrong() == {}
     assert elsewhere(watch.wrong) == {}
-
-
-@pytest.mark.parametrize("database", DATABASES, indirect=True)
-def test_a_failed_write_leaves_the_truth(database: str, cache: QueryCache) -> None:
-    from django.db import IntegrityError
-
-    seed(database)
-    watch = Watch(database)
-    with pytest.raises(IntegrityError):
-        Thing.objects.using(database).bulk_create([Thing(code="b"), Thing(code="a")])
-    watch.check("library_thing")
-
-
-@pytest.mark.parametrize("database", DATABASES, indirect=True)
-def test_an_alias_of_the_same_database_shares_its_stamps(
-    database: str, cache: QueryCache
-) -> None:
-    seed(database)
-    second = f"{database}_again"
-    add_database(second, dict(connections.settings[database]))
-    try:
-        watch = Watch(database)
-        Author.objects.using(second).create(name="new")
-        assert watch.cold() == {"library_author"}
-        assert watch.wrong() == {}
-        other = Watch(second)
-        Genre.objects.using(database).update(name="x")
-        assert other.cold() == {"library_genre"}
-        assert other.wrong() == {}
-    finally:
-        connections[second].close()
-        del connections.settings[second]
-
-
-@pytest.mark.parametrize("database", DATABASES, indirect=True)
-def test_reads_for_a_write_are_never_served(database: str, cache: QueryCache) -> None:
-    seed(database)
-    locked = Book.objects.using(database).select_for_update()
-    with transaction.atomic(database):
-        list(locked)
-        hits = cache.counters.hits
-        list(locked)
-    assert cache.counters.hits == hits

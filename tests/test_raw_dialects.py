@@ -1,0 +1,342 @@
+"""What each database has of its own among the statements that write."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from querycache.cache import QueryCache
+from tests.environment import DATABASES, configure, elsewhere
+from tests.library.models import Author, Book, Genre, Review
+from tests.watching import Watch, execute, seed
+
+postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+mariadb = pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+sqlite = pytest.mark.parametrize("database", ["sqlite", "sqlite_wal"], indirect=True)
+every = pytest.mark.parametrize("database", DATABASES, indirect=True)
+
+
+@contextmanager
+def made(using: str, make: str, drop: str) -> Iterator[None]:
+    """Have something in the database for a while."""
+    execute(using, make)
+    try:
+        yield
+    finally:
+        execute(using, drop)
+
+
+# -- PostgreSQL --------------------------------------------------------------------------------
+
+POSTGRESQL: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "cte_that_deletes": (
+        (
+            "WITH gone AS (DELETE FROM library_review RETURNING stars)"
+            " INSERT INTO library_genre (name) SELECT stars::text FROM gone"
+        ),
+        ("library_genre", "library_review"),
+    ),
+    "select_from_a_cte_that_writes": (
+        (
+            "WITH new AS (INSERT INTO library_genre (name) VALUES ('new') RETURNING id)"
+            " SELECT * FROM new"
+        ),
+        ("library_genre",),
+    ),
+    "merge": (
+        (
+            "MERGE INTO library_thing t USING library_genre g ON t.code = g.name"
+            " WHEN MATCHED THEN DELETE"
+            " WHEN NOT MATCHED THEN INSERT (code, data, number, ratio) VALUES (g.name, '', 0, 0)"
+        ),
+        ("library_thing",),
+    ),
+    "upsert": (
+        (
+            "INSERT INTO library_thing (code, data, number, ratio) VALUES ('a', '', 9, 0)"
+            " ON CONFLICT (code) DO UPDATE SET number = excluded.number"
+        ),
+        ("library_thing",),
+    ),
+    "truncate": ("TRUNCATE library_thing", ("library_thing",)),
+    "truncate_cascade": ("TRUNCATE library_author CASCADE", ("*",)),
+    "quoted": ('UPDATE "library_genre" SET "name" = \'other\'', ("library_genre",)),
+    "schema": ("UPDATE public.library_genre SET name = 'other'", ("library_genre",)),
+    "quoted_schema": ('UPDATE "public"."library_genre" SET name = \'x\'', ("library_genre",)),
+    "only": ("UPDATE ONLY library_genre SET name = 'other'", ("library_genre",)),
+    "bytes": (b"UPDATE library_genre SET name = 'other'", ("library_genre",)),
+    "block": ("DO $$ BEGIN UPDATE library_genre SET name = 'other'; END $$", ("*",)),
+    "script": (
+        "UPDATE library_genre SET name = 'other'; DELETE FROM library_thing",
+        ("library_genre", "library_thing"),
+    ),
+    "transaction_in_a_script": (
+        "BEGIN; UPDATE library_genre SET name = 'other'; COMMIT",
+        ("library_genre",),
+    ),
+    "explain_analyze": ("EXPLAIN ANALYZE DELETE FROM library_thing", ("library_thing",)),
+    "prepared": (
+        "PREPARE change AS UPDATE library_genre SET name = 'x'; EXECUTE change; DEALLOCATE change",
+        ("*",),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", POSTGRESQL)
+@postgresql
+def test_postgresql(database: str, cache: QueryCache, name: str) -> None:
+    sql, tables = POSTGRESQL[name]
+    seed(database)
+    watch = Watch(database)
+    execute(database, sql)
+    watch.check(*tables)
+
+
+@postgresql
+def test_composed(database: str, cache: QueryCache) -> None:
+    from psycopg import sql
+
+    seed(database)
+    watch = Watch(database)
+    statement = sql.SQL("UPDATE {} SET {} = {}").format(
+        sql.Identifier("public", "library_genre"), sql.Identifier("name"), sql.Placeholder()
+    )
+    execute(database, statement, ["other"])
+    watch.check("library_genre")
+
+
+@postgresql
+def test_select_into_makes_a_table(database: str, cache: QueryCache) -> None:
+    seed(database)
+    watch = Watch(database)
+    execute(database, "SELECT * INTO copied FROM library_genre")
+    try:
+        watch.check()
+    finally:
+        execute(database, "DROP TABLE copied")
+
+
+@postgresql
+def test_copy_in_and_out(database: str, cache: QueryCache) -> None:
+    seed(database)
+    watch = Watch(database)
+    with connections[database].cursor() as cursor:
+        with cursor.copy("COPY library_genre TO STDOUT") as copy:
+            lines = [bytes(line) for line in copy]
+        watch.check()
+        with cursor.copy("COPY library_genre (name) FROM STDIN") as copy:
+            copy.write_row(["copied"])
+            # Not there yet, and not to be cached as not there.
+            assert elsewhere(Genre.objects.using(database).count) == 2
+    assert len(lines) == 2
+    watch.check("library_genre")
+    assert Genre.objects.using(database).filter(name="copied").exists()
+
+
+@postgresql
+def test_a_copy_that_fails(database: str, cache: QueryCache) -> None:
+    seed(database)
+    watch = Watch(database)
+    with connections[database].cursor() as cursor:
+
+        def fail() -> None:
+            with cursor.copy("COPY library_genre (name) FROM STDIN") as copy:
+                copy.write_row(["copied"])
+                raise LookupError
+
+        with pytest.raises(LookupError):
+            fail()
+    watch.check("library_genre")
+
+
+FUNCTION = (
+    "CREATE FUNCTION add_genre() RETURNS int LANGUAGE sql VOLATILE AS"
+    " $$ INSERT INTO library_genre (name) VALUES ('new') RETURNING 1 $$"
+)
+
+
+@postgresql
+@pytest.mark.parametrize("declared", [False, True])
+def test_a_function_that_writes(database: str, store_url: str, declared: bool) -> None:
+    depends = {"DEPENDS": {"add_genre": ["library_genre"]}} if declared else {}
+    configure(STORE=store_url, **depends)
+    with made(database, FUNCTION, "DROP FUNCTION add_genre()"):
+        seed(database)
+        watch = Watch(database)
+        execute(database, "SELECT add_genre()")
+        watch.check(*(["library_genre"] if declared else ["*"]))
+
+
+@postgresql
+@pytest.mark.parametrize("declared", [False, True])
+def test_callproc_of_a_function(database: str, store_url: str, declared: bool) -> None:
+    depends = {"DEPENDS": {"ADD_GENRE": ["library_genre"]}} if declared else {}
+    configure(STORE=store_url, **depends)
+    with made(database, FUNCTION, "DROP FUNCTION add_genre()"):
+        seed(database)
+        watch = Watch(database)
+        with connections[database].cursor() as cursor:
+            cursor.callproc("add_genre")
+        watch.check(*(["library_genre"] if declared else ["*"]))
+
+
+@postgresql
+@pytest.mark.parametrize("declared", [False, True])
+def test_procedure(database: str, store_url: str, declared: bool) -> None:
+    configure(STORE=store_url, **({"DEPENDS": {"p": ["library_genre"]}} if declared else {}))
+    make = (
+        "CREATE PROCEDURE p() LANGUAGE sql AS $$ INSERT INTO library_genre (name) VALUES ('p') $$"
+    )
+    with made(database, make, "DROP PROCEDURE p()"):
+        seed(database)
+        watch = Watch(database)
+        execute(database, "CALL p()")
+        watch.check(*(["library_genre"] if declared else ["*"]))
+
+
+@postgresql
+def test_trigger(database: str, store_url: str) -> None:
+    configure(STORE=store_url, TRIGGERS={"library_review": ["library_author"]})
+    with (
+        made(
+            database,
+            "CREATE FUNCTION on_review() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " UPDATE library_author SET name = name || '*'; RETURN NEW; END $$",
+            "DROP FUNCTION on_review()",
+        ),
+        made(
+            database,
+            "CREATE TRIGGER t AFTER INSERT ON library_review EXECUTE FUNCTION on_review()",
+            "DROP TRIGGER t ON library_review",
+        ),
+    ):
+        seed(database)
+        watch = Watch(database)
+        book = Book.objects.using(database).get(title="Book 1")
+        Review.objects.using(database).create(book=book, stars=5)
+        watch.check("library_author", "library_review")
+        Author.objects.using(database).update(name="z")
+        watch.check("library_author")
+
+
+# -- MariaDB -----------------------------------------------------------------------------------
+
+MARIADB: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "replace": (
+        "REPLACE INTO library_thing (code, data, number, ratio) VALUES ('a', '', 9, 0)",
+        ("library_thing",),
+    ),
+    "upsert": (
+        (
+            "INSERT INTO library_thing (code, data, number, ratio) VALUES ('a', '', 9, 0)"
+            " ON DUPLICATE KEY UPDATE number = 9"
+        ),
+        ("library_thing",),
+    ),
+    "backticks": ("UPDATE `library_genre` SET `name` = 'other'", ("library_genre",)),
+    "database": ("UPDATE `library`.`library_genre` SET name = 'x'", ("library_genre",)),
+    "two_tables": (
+        "UPDATE library_review r JOIN library_thing t SET r.stars = 9, t.number = 9",
+        ("library_review", "library_thing"),
+    ),
+    "delete_from_two": (
+        "DELETE r, t FROM library_review r JOIN library_thing t",
+        ("library_review", "library_thing"),
+    ),
+    "truncate": ("TRUNCATE TABLE library_thing", ("library_thing",)),
+    "insert_set": ("INSERT INTO library_genre SET name = 'other'", ("library_genre",)),
+    "block": ("BEGIN NOT ATOMIC UPDATE library_genre SET name = 'x'; END", ("*",)),
+    "executable_comment": ("/*! UPDATE library_genre SET name = 'other' */", ("library_genre",)),
+}
+
+
+@pytest.mark.parametrize("name", MARIADB)
+@mariadb
+def test_mariadb(database: str, cache: QueryCache, name: str) -> None:
+    sql, tables = MARIADB[name]
+    seed(database)
+    watch = Watch(database)
+    execute(database, sql)
+    watch.check(*tables)
+
+
+@mariadb
+@pytest.mark.parametrize("declared", [False, True])
+def test_mariadb_procedure(database: str, store_url: str, declared: bool) -> None:
+    configure(STORE=store_url, **({"DEPENDS": {"p": ["library_genre"]}} if declared else {}))
+    make = "CREATE PROCEDURE p() INSERT INTO library_genre (name) VALUES ('p')"
+    written = ["library_genre"] if declared else ["*"]
+    with made(database, make, "DROP PROCEDURE p"):
+        seed(database)
+        watch = Watch(database)
+        execute(database, "CALL p()")
+        watch.check(*written)
+        with connections[database].cursor() as cursor:
+            cursor.callproc("p")
+        watch.check(*written)
+
+
+# -- SQLite ------------------------------------------------------------------------------------
+
+SQLITE: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "replace": (
+        "REPLACE INTO library_thing (code, data, number, ratio) VALUES ('a', '', 9, 0)",
+        ("library_thing",),
+    ),
+    "insert_or_replace": (
+        "INSERT OR REPLACE INTO library_thing (code, data, number, ratio) VALUES ('a', '', 9, 0)",
+        ("library_thing",),
+    ),
+    "brackets": ("UPDATE [library_genre] SET name = 'other'", ("library_genre",)),
+    "string_as_a_name": ("UPDATE 'library_genre' SET name = 'other'", ("library_genre",)),
+    "schema": ("UPDATE main.library_genre SET name = 'other'", ("library_genre",)),
+}
+
+
+@pytest.mark.parametrize("name", SQLITE)
+@sqlite
+def test_sqlite(database: str, cache: QueryCache, name: str) -> None:
+    sql, tables = SQLITE[name]
+    seed(database)
+    watch = Watch(database)
+    execute(database, sql)
+    watch.check(*tables)
+
+
+@sqlite
+def test_executescript(database: str, cache: QueryCache) -> None:
+    seed(database)
+    watch = Watch(database)
+    with connections[database].cursor() as cursor:
+        cursor.executescript("UPDATE library_genre SET name = 'x'; DELETE FROM library_thing;")
+    watch.check("library_genre", "library_thing")
+
+
+@sqlite
+def test_trigger_of_sqlite(database: str, store_url: str) -> None:
+    configure(STORE=store_url, TRIGGERS={"library_review": ["library_author"]})
+    with made(
+        database,
+        "CREATE TRIGGER t AFTER DELETE ON library_review BEGIN"
+        " UPDATE library_author SET name = name || '*'; END",
+        "DROP TRIGGER t",
+    ):
+        seed(database)
+        watch = Watch(database)
+        Review.objects.using(database).all().delete()
+        watch.check("library_author", "library_review")
+
+
+@sqlite
+def test_a_failed_script(database: str, cache: QueryCache) -> None:
+    seed(database)
+    watch = Watch(database)
+    with connections[database].cursor() as cursor, pytest.raises(sqlite3.Error):
+        cursor.executescript("DELETE FROM library_thing; NONSENSE")
+    assert elsewhere(watch.wrong) == {}
+    assert watch.wrong() == {}

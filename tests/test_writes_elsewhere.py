@@ -1,0 +1,50 @@
+"""Writes that fail, writes through another alias, and reads that belong to a write."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import IntegrityError, connections, transaction
+
+from querycache.cache import QueryCache
+from tests.environment import DATABASES, add_database
+from tests.library.models import Author, Book, Genre, Thing
+from tests.watching import Watch, seed
+
+
+@pytest.mark.parametrize("database", DATABASES, indirect=True)
+def test_a_failed_write_leaves_the_truth(database: str, cache: QueryCache) -> None:
+    seed(database)
+    watch = Watch(database)
+    with pytest.raises(IntegrityError):
+        Thing.objects.using(database).bulk_create([Thing(code="b"), Thing(code="a")])
+    watch.check("library_thing")
+
+
+@pytest.mark.parametrize("database", DATABASES, indirect=True)
+def test_an_alias_of_the_same_database_shares_its_stamps(database: str, cache: QueryCache) -> None:
+    seed(database)
+    second = f"{database}_again"
+    add_database(second, dict(connections.settings[database]))
+    try:
+        watch = Watch(database)
+        Author.objects.using(second).create(name="new")
+        assert watch.cold() == {"library_author"}
+        assert watch.wrong() == {}
+        other = Watch(second)
+        Genre.objects.using(database).update(name="x")
+        assert other.cold() == {"library_genre"}
+        assert other.wrong() == {}
+    finally:
+        connections[second].close()
+        del connections.settings[second]
+
+
+@pytest.mark.parametrize("database", DATABASES, indirect=True)
+def test_reads_for_a_write_are_never_served(database: str, cache: QueryCache) -> None:
+    seed(database)
+    locked = Book.objects.using(database).select_for_update()
+    with transaction.atomic(database):
+        list(locked)
+        hits = cache.counters.hits
+        list(locked)
+    assert cache.counters.hits == hits
