@@ -16,6 +16,8 @@ from querycache.runtime import runtime, transaction_of
 from querycache.targets import Target, resolve
 from querycache.writes import announce
 
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
 _Model = TypeVar("_Model", bound=Model)
 
 
@@ -81,8 +83,9 @@ def last_write(*targets: Target, using: str | None = None) -> datetime.datetime 
             settled = stamps.parse_settled(stamp)
             if settled is None:
                 return datetime.datetime.now(datetime.UTC)
-            latest = max(latest, settled.wall)
-    return datetime.datetime.fromtimestamp(latest / 1000, datetime.UTC)
+            # The sequence tells apart what is written within one tick of the store's clock.
+            latest = max(latest, settled.wall * 1000 + settled.sequence % 1000)
+    return _EPOCH + datetime.timedelta(microseconds=latest)
 
 
 def stats() -> Stats:

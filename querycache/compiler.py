@@ -91,7 +91,8 @@ class ReadMixin(RecordingMixin):
             return super().execute_sql(result_type, chunked_fetch, chunk_size)
         multi = result_type == MULTI
         outer = local.tables
-        local.tables = tables = set[str]()
+        tables: set[str] = set()
+        local.tables = tables
         try:
             sql, params = self.as_sql()
         except EmptyResultSet:

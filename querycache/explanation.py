@@ -76,7 +76,8 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
     connection = connections[queryset.db]
     compiler = query.get_compiler(connection=connection, using=queryset.db)
     outer = local.tables
-    local.tables = tables = set[str]()
+    tables: set[str] = set()
+    local.tables = tables
     try:
         sql, params = compiler.as_sql()
     except EmptyResultSet:

@@ -22,8 +22,6 @@ SCHEMES = {
     "unix": ("redis", "RedisStore"),
     "valkey": ("redis", "RedisStore"),
     "valkeys": ("redis", "RedisStore"),
-    "redis+sentinel": ("redis", "RedisStore"),
-    "redis+cluster": ("redis", "RedisStore"),
     "memcached": ("memcached", "MemcachedStore"),
 }
 
