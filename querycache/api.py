@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db import connections
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 
 from querycache import stamps
 from querycache.compiler import BYPASS
@@ -18,7 +18,7 @@ from querycache.writes import announce
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
-_Model = TypeVar("_Model", bound=Model)
+_QuerySet = TypeVar("_QuerySet", bound="QuerySet[Any, Any]")
 
 
 def invalidate(*targets: Target, using: str | None = None) -> None:
@@ -94,7 +94,7 @@ def stats() -> Stats:
     return (Counters() if installed is None else installed.cache.counters).snapshot()
 
 
-def bypass(queryset: QuerySet[_Model]) -> QuerySet[_Model]:
+def bypass(queryset: _QuerySet) -> _QuerySet:
     """Return a copy of a queryset that is always run on the database, and so are its own copies.
 
     Related objects that `prefetch_related` or attribute access fetch are read as usual.
