@@ -1,0 +1,26 @@
+"""Private servers for tests: started on a free port in a temporary folder, gone afterwards.
+
+Each class is a context manager. A server ends with its ``with`` block, at the exit of the
+interpreter, and, through a small watchdog process, when the test process is killed.
+"""
+
+from __future__ import annotations
+
+from tests.servers.base import Server
+from tests.servers.mariadb import MariaDBServer
+from tests.servers.memcached import MemcachedServer
+from tests.servers.postgresql import PostgresServer
+from tests.servers.programs import Unavailable, find_program, free_port, require
+from tests.servers.redis import RedisServer
+
+__all__ = [
+    "MariaDBServer",
+    "MemcachedServer",
+    "PostgresServer",
+    "RedisServer",
+    "Server",
+    "Unavailable",
+    "find_program",
+    "free_port",
+    "require",
+]

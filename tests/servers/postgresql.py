@@ -1,0 +1,89 @@
+"""A private PostgreSQL."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tests.servers.base import Server
+from tests.servers.programs import find_program
+
+
+class PostgresServer(Server):
+    """A PostgreSQL whose user ``postgres`` needs no password, on a unix socket and 127.0.0.1.
+
+    Args:
+        options: settings of ``postgresql.conf``.
+    """
+
+    account = "postgres"
+    # Immediate shutdown: the server's own children end too and its shared memory is removed.
+    last_signal = signal.SIGQUIT
+    stop_signal = signal.SIGINT
+
+    def __init__(self, *, options: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self.options = {
+            "fsync": "off",
+            "synchronous_commit": "off",
+            "full_page_writes": "off",
+            "max_connections": "60",
+            "shared_buffers": "32MB",
+            "autovacuum": "off",
+            **(options or {}),
+        }
+
+    def prepare(self) -> None:
+        self.run(
+            *(find_program("initdb"), "-D", str(self.folder / "data"), "-A", "trust"),
+            *("-U", "postgres", "-E", "UTF8", "--no-locale", "--no-sync", "--no-instructions"),
+        )
+
+    def command(self) -> Sequence[str]:
+        command = [find_program("postgres"), "-D", str(self.folder / "data"), "-h", "127.0.0.1"]
+        command += ["-p", str(self.port), "-k", str(self.folder)]
+        for name, value in self.options.items():
+            command += ["-c", f"{name}={value}"]
+        return command
+
+    def answers(self) -> bool:
+        names = b"user\0postgres\0database\0postgres\0\0"
+        hello = (8 + len(names)).to_bytes(4, "big") + (3 << 16).to_bytes(4, "big") + names
+        return self._ask(hello).startswith(b"R")
+
+    def create_database(self, name: str) -> None:
+        """Create an empty database.
+
+        Args:
+            name: its name.
+        """
+        self.run(*self._admin("createdb"), name)
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database if it is there, whoever is connected to it.
+
+        Args:
+            name: its name.
+        """
+        self.run(*self._admin("dropdb"), "--if-exists", "--force", name)
+
+    def _admin(self, program: str) -> list[str]:
+        login = ["-h", str(self.folder), "-p", str(self.port), "-U", "postgres"]
+        return [find_program(program), *login]
+
+    def django_database(self, name: str = "postgres", **changes: Any) -> dict[str, Any]:
+        """Return an alias for ``DATABASES``.
+
+        Args:
+            name: the database, which must exist (``postgres`` does).
+            changes: keys that are replaced or added, such as ``OPTIONS``.
+        """
+        return {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": name,
+            "USER": "postgres",
+            "HOST": "127.0.0.1",
+            "PORT": str(self.port),
+            **changes,
+        }

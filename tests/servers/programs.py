@@ -1,0 +1,66 @@
+"""What servers need to run: their programs and their ports."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import socket
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+
+class Unavailable(Exception):
+    """The server cannot run here: its program or its account is not there."""
+
+
+def require(reason: Unavailable) -> NoReturn:
+    """Skip the test, or fail it where ``QUERYCACHE_REQUIRE_SERVERS=1`` says that servers must run.
+
+    Args:
+        reason: what the start of the server raised.
+    """
+    if os.environ.get("QUERYCACHE_REQUIRE_SERVERS") == "1":
+        pytest.fail(f"a server is required here: {reason}")
+    pytest.skip(str(reason))
+
+
+def find_program(*names: str) -> str:
+    """Return the path of the first program that is installed.
+
+    Args:
+        names: file names, looked up in PATH and where servers live that are not in it.
+
+    Raises:
+        Unavailable: none of them is installed.
+    """
+    folders = ["/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/bin"]
+    versions = list(Path("/usr/lib/postgresql").glob("[0-9]*/bin"))
+    # The newest first; "9.6" sorts below "15" this way.
+    versions.sort(key=lambda path: float(path.parent.name), reverse=True)
+    folders += map(str, versions)
+    path = os.pathsep.join([os.environ.get("PATH", ""), *folders])
+    for name in names:
+        found = shutil.which(name, path=path)
+        if found:
+            return found
+    raise Unavailable(f"{' or '.join(names)} is not installed")
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nothing listens on.
+
+    It lies below the range that systems take ports of outgoing connections from, so that a server
+    that was stopped finds its port free when it starts again.
+    """
+    for _ in range(200):
+        port = random.randint(15000, 31000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+    raise RuntimeError("no free port")
