@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connections, transaction
+from django.db import IntegrityError, connections, transaction
 
 import querycache
 from querycache.cache import QueryCache
-from tests.environment import Environment, add_database, configure, elsewhere
+from tests.environment import Environment, elsewhere
 from tests.library.models import Author, Genre
-from tests.watching import Watch, execute, seed
+from tests.watching import Watch, alias_of, execute, seed
 
 postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 mariadb = pytest.mark.parametrize("database", ["mariadb"], indirect=True)
@@ -30,21 +29,6 @@ def fresh(using: str) -> list[str]:
 
 def add(using: str, name: str) -> Any:
     return elsewhere(lambda: Genre.objects.using(using).create(name=name))
-
-
-@contextlib.contextmanager
-def alias_of(using: str, **changes: Any) -> Iterator[str]:
-    """Another alias of the same database, with other settings."""
-    alias = f"{using}_other"
-    settings = dict(connections.settings[using])
-    changes["OPTIONS"] = {**settings["OPTIONS"], **changes.get("OPTIONS", {})}
-    add_database(alias, {**settings, **changes})
-    try:
-        yield alias
-    finally:
-        connections[alias].close()
-        del connections[alias]
-        del connections.settings[alias]
 
 
 def _snapshot_stays_apart(using: str, reader: str, cache: QueryCache) -> None:
@@ -282,94 +266,29 @@ def test_a_deadlock_takes_the_own_view_along(database: str, cache: QueryCache) -
     assert {first.name, second.name} == {"Ann", "Bob"}
 
 
-# -- pools -------------------------------------------------------------------------------------
-
-
 @postgresql
-def test_settings_of_a_pooled_connection(database: str, store_url: str) -> None:
-    pytest.importorskip("psycopg_pool")
-    configure(STORE=store_url)
+def test_a_commit_that_fails_takes_the_own_view_along(database: str, cache: QueryCache) -> None:
+    from psycopg import IsolationLevel
+
     seed(database)
-    execute(database, "CREATE SCHEMA tenant")
-    execute(database, "CREATE TABLE tenant.library_genre (id bigint, name text)")
+    execute(
+        database,
+        "CREATE TABLE tight (id int PRIMARY KEY,"
+        " parent int REFERENCES tight (id) DEFERRABLE INITIALLY DEFERRED)",
+    )
+    options = {"isolation_level": IsolationLevel.REPEATABLE_READ}
     try:
-        with alias_of(database, OPTIONS={"pool": {"min_size": 1, "max_size": 1}}) as pooled:
-            assert names(pooled) == ["crime", "poetry"]
-            execute(pooled, "SET search_path = tenant, public")
-            assert names(pooled) == []
-            assert names(pooled) == []
-            connections[pooled].close()
-            # The next wrapper gets the same connection, settings and all.
-            assert names(pooled) == fresh(pooled) == []
-            assert names(pooled) == []
-            connections[pooled].close()
-            assert elsewhere(lambda: fresh(pooled)) == []
-            # Others have the rows of their own schema.
-            assert elsewhere(lambda: names(database)) == ["crime", "poetry"]
-            assert names(database) == ["crime", "poetry"]
-            connections[pooled].close_pool()  # type: ignore[attr-defined]
+        with alias_of(database, OPTIONS=options) as using:
+            connection = connections[using]
+            connection.set_autocommit(False)
+            Genre.objects.using(using).create(name="own")
+            execute(using, "INSERT INTO tight VALUES (1, 99)")
+            assert names(using) == names(using) == ["crime", "own", "poetry"]
+            with pytest.raises(IntegrityError):
+                connection.commit()
+            # The server has rolled back, and begins the next transaction with this query.
+            assert names(using) == ["crime", "poetry"]
+            connection.rollback()
+            connection.set_autocommit(True)
     finally:
-        execute(database, "DROP SCHEMA tenant CASCADE")
-
-
-@postgresql
-def test_temporary_tables_of_a_pooled_connection(database: str, store_url: str) -> None:
-    pytest.importorskip("psycopg_pool")
-    configure(STORE=store_url)
-    seed(database)
-    with alias_of(database, OPTIONS={"pool": {"min_size": 1, "max_size": 1}}) as pooled:
-        assert names(pooled) == ["crime", "poetry"]
-        execute(pooled, "CREATE TEMPORARY TABLE library_genre (id bigint, name text)")
-        connections[pooled].close()
-        fresh(pooled)
-        assert names(pooled) == []
-        assert elsewhere(lambda: names(database)) == ["crime", "poetry"]
-        connections[pooled].close()
-        connections[pooled].close_pool()  # type: ignore[attr-defined]
-
-
-@postgresql
-def test_settings_made_as_the_connection_opens(database: str, store_url: str) -> None:
-    """A read that opens the connection knows of them only afterwards."""
-    from django.db.backends.signals import connection_created
-
-    configure(STORE=store_url)
-    seed(database)
-    execute(database, "CREATE SCHEMA tenant")
-    execute(database, "CREATE TABLE tenant.library_genre (id bigint, name text)")
-
-    def choose(connection: Any, **kwargs: Any) -> None:
-        if connection.alias != database:
-            with connection.cursor() as cursor:
-                cursor.execute("SET search_path = tenant, public")
-
-    connection_created.connect(choose)
-    try:
-        with alias_of(database) as tenant:
-            assert names(tenant) == []
-            assert elsewhere(lambda: names(database)) == ["crime", "poetry"]
-            assert names(tenant) == []
-            hits = querycache.stats().hits
-            assert names(tenant) == []
-            assert querycache.stats().hits == hits + 1
-    finally:
-        connection_created.disconnect(choose)
-        execute(database, "DROP SCHEMA tenant CASCADE")
-
-
-@postgresql
-def test_set_local_ends_with_its_transaction(database: str, cache: QueryCache) -> None:
-    seed(database)
-    watch = Watch(database)
-    for ending in (True, False):
-        with transaction.atomic(database):
-            execute(database, "SET LOCAL search_path = public, pg_catalog")
-            names(database)
-            transaction.set_rollback(ending, using=database)
-        watch.check()
-    with transaction.atomic(database):
-        execute(database, "SET search_path = public, pg_catalog")
-        transaction.set_rollback(True, using=database)
-    # Whether it was taken back only the server knows.
-    assert watch.cold() != set()
-    connections[database].close()
+        execute(database, "DROP TABLE tight")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from functools import partial
+from typing import Any
 
 import pytest
 from django.db import connections, transaction
 
 import querycache
 from querycache.cache import QueryCache
+from querycache.dependencies import Effect
+from querycache.runtime import transaction_of
 from tests.environment import DATABASES, elsewhere
 from tests.library.models import Author, Book, Genre
 from tests.watching import Watch, execute, seed
@@ -217,3 +220,33 @@ def test_threads_that_share_a_connection(database: str, cache: QueryCache) -> No
 
 def _same(found: object, expected: object) -> None:
     assert found == expected
+
+
+STATEMENT = "INSERT INTO library_genre (name) VALUES ('own')"
+
+
+@pytest.mark.parametrize("database", ["sqlite_wal", "postgresql"], indirect=True)
+@pytest.mark.parametrize("before", [True, False])
+def test_a_read_while_a_statement_runs(database: str, cache: QueryCache, before: bool) -> None:
+    """A thread that shares the connection may read between its effect and its end."""
+    seed(database)
+    genres(database)
+    connection: Any = connections[database]
+    with transaction.atomic(database):
+        state = transaction_of(connection)
+
+        def execute() -> None:
+            if before:
+                assert genres(database) == ["crime", "poetry"]
+            connection.connection.execute(STATEMENT)
+            if not before:
+                assert genres(database) == ["crime", "own", "poetry"]
+
+        stored = cache.counters.stored
+        with connection.cursor() as cursor:
+            state.run(Effect(frozenset({"library_genre"})), STATEMENT, None, True, execute, cursor)
+        assert genres(database) == ["crime", "own", "poetry"]
+        assert cache.counters.stored == stored
+        assert elsewhere(lambda: genres(database)) == ["crime", "poetry"]
+        transaction.set_rollback(True, using=database)
+    assert genres(database) == ["crime", "poetry"]

@@ -18,7 +18,7 @@ from django.test import override_settings
 
 import querycache
 from querycache.cache import QueryCache
-from tests.environment import DATABASES, configure, elsewhere
+from tests.environment import DATABASES, add_database, configure, elsewhere
 from tests.library.models import Genre
 from tests.watching import Watch, execute, seed
 
@@ -269,3 +269,29 @@ def test_fixtures(database: str, cache: QueryCache, tmp_path: Path) -> None:
     call_command("dumpdata", "library.genre", database=database, stdout=out)
     assert len(json.loads(out.getvalue())) == 3
     watch.check()
+
+
+# -- test databases ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+def test_a_clone_that_is_made_anew(database: str, cache: QueryCache) -> None:
+    """No statement runs in a clone as it is made, yet its tables are others than before."""
+    seed(database)
+    creation = connections[database].creation
+    clone = f"{database}_clone"
+    add_database(clone, creation.get_test_db_clone_settings("1"))
+    genres = Genre.objects.using(clone).order_by("name").values_list("name", flat=True)
+    try:
+        for expected in (["crime", "poetry"], ["crime", "new", "poetry"]):
+            connections[database].close()
+            connections[clone].close()
+            creation.clone_test_db("1", verbosity=0)
+            assert list(genres.all()) == list(genres.all()) == expected
+            Genre.objects.using(database).create(name="new")
+    finally:
+        connections[clone].close()
+        del connections[clone]
+        del connections.settings[clone]
+        with creation._nodb_cursor() as cursor:  # type: ignore[attr-defined]
+            cursor.execute(f"DROP DATABASE {creation.get_test_db_clone_settings('1')['NAME']}")

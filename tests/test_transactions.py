@@ -104,8 +104,12 @@ def test_a_durable_block(database: str, cache: QueryCache) -> None:
 @every
 def test_a_broken_transaction_still_says_so(database: str, cache: QueryCache) -> None:
     seed(database)
-    Watch(database)
+    names(database)
     with transaction.atomic(database):
+        names(database)
+        assert querycache.explain(
+            Genre.objects.using(database).order_by("name").values_list("name", flat=True)
+        ).hit
         transaction.set_rollback(True, using=database)
         with pytest.raises(TransactionManagementError):
             names(database)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from django.apps import apps
@@ -10,7 +12,7 @@ from django.db import connections
 from django.db.models import Model, QuerySet
 
 import querycache
-from tests.environment import elsewhere
+from tests.environment import add_database, elsewhere
 from tests.library.models import Author, Book, Genre, Note, Place, Publisher, Review, Shop, Thing
 
 #: One cacheable query per table.
@@ -120,3 +122,18 @@ def execute(using: str, sql: Any, params: Any = None) -> None:
     """Run raw SQL."""
     with connections[using].cursor() as cursor:
         cursor.execute(sql, params)
+
+
+@contextlib.contextmanager
+def alias_of(using: str, **changes: Any) -> Iterator[str]:
+    """Another alias of the same database, with other settings."""
+    alias = f"{using}_other"
+    settings = dict(connections.settings[using])
+    changes["OPTIONS"] = {**settings["OPTIONS"], **changes.get("OPTIONS", {})}
+    add_database(alias, {**settings, **changes})
+    try:
+        yield alias
+    finally:
+        connections[alias].close()
+        del connections[alias]
+        del connections.settings[alias]
