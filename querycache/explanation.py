@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
+from django.db.transaction import TransactionManagementError
 from django.db.models import QuerySet
 
 from querycache import stamps
@@ -82,6 +83,9 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
         sql, params = compiler.as_sql()
     except EmptyResultSet:
         return _not_cacheable("", "it is known to be empty and runs no query")
+    except TransactionManagementError as error:
+        # select_for_update() outside a transaction does not even compile.
+        return _not_cacheable("", str(error))
     finally:
         local.tables = outer
     installed = runtime.current

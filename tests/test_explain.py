@@ -323,3 +323,10 @@ def test_it_leaves_the_queryset_as_it_was(m: Library) -> None:
     assert queryset._result_cache is None
     assert str(queryset.query) == before
     assert len(queryset) == 7
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+def test_locking_outside_a_transaction_is_explained_as_well(m: Library) -> None:
+    found = querycache.explain(m.Book.select_for_update())
+    assert not found.cacheable
+    assert found.reason == "select_for_update cannot be used outside of a transaction."
