@@ -8,8 +8,8 @@ from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
-from django.db.transaction import TransactionManagementError
 from django.db.models import QuerySet
+from django.db.transaction import TransactionManagementError
 
 from querycache import stamps
 from querycache.compiler import BYPASS, local
