@@ -44,7 +44,9 @@ def install_for_tests(session: nox.Session, *requirements: str) -> None:
 def run_tests(session: nox.Session) -> None:
     """Run pytest; what follows ``--`` on the command line goes to it."""
     session.run("python", "-c", "import django; print('Django', django.get_version())")
-    session.run("python", "-m", "pytest", *session.posargs)
+    # Each process starts databases of its own, so more of them than this cost more than they save.
+    processes = ["-n", "auto", "--maxprocesses", "4", "--dist", "worksteal"]
+    session.run("python", "-m", "pytest", *(session.posargs or processes))
 
 
 @nox.session
