@@ -199,7 +199,8 @@ class Transaction:
         if effect.unclear or effect.control:
             self._look_again(unclear=effect.unclear and inside)
         if writes and self.open:
-            # Also when the script itself ended one transaction and began the next.
+            # For what others have seen on this connection meanwhile; and the script itself may have
+            # ended one transaction and begun the next.
             self.note(writes)
         self.session.temporary |= effect.temporary
         if effect.ddl:
@@ -224,17 +225,13 @@ class Transaction:
         return result
 
     def _run_inside(self, writes: frozenset[str], execute: Callable[[], Result]) -> Result:
-        # Before the statement for a thread that shares the connection, after it for what such a
-        # thread has seen meanwhile.
+        # For a thread that shares the connection; `run` notes it again for what that has seen.
         self.note(writes)
         immediate = writes
         if not self.doubtful:
             immediate = self.database.immediate(self.connection, writes)
-        try:
-            with self.writing(immediate):
-                return execute()
-        finally:
-            self.note(writes)
+        with self.writing(immediate):
+            return execute()
 
     def failed(self) -> None:
         """Take note that a statement failed, or a COMMIT."""
