@@ -92,6 +92,12 @@ def stores(session: nox.Session) -> None:
 
 
 @nox.session
+def model(session: nox.Session) -> None:
+    """Check the model of the stamp protocol with Spin; `-- --full` adds larger sizes."""
+    session.run("python", "-m", "model.run", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and format; `nox -s lint -- --fix` repairs what can be."""
     session.install(*group("lint"))
