@@ -1,0 +1,74 @@
+"""What the tests of the Redis store share."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+import redis
+
+from querycache import stamps as protocol
+from querycache.stores.base import Store, StoreError, StoreOptions
+from querycache.stores.redis import RedisStore
+from tests.servers import RedisServer
+
+ENTRY, STAMP, OTHER = b"qc:e:entry", b"qc:s:stamp", b"qc:s:other"
+LONG = 600_000
+
+#: The stores of this test, which are closed after it.
+opened: list[RedisStore] = []
+
+
+def open_(
+    server: RedisServer, *, lease: int = LONG, defer: bool = False, **more: Any
+) -> RedisStore:
+    options = StoreOptions(lease=lease, timeout=more.pop("timeout", 5.0))
+    opened.append(RedisStore.from_url(more.pop("url", server.url), options, defer=defer))
+    return opened[-1]
+
+
+def plain(server: RedisServer) -> redis.Redis:
+    return redis.Redis.from_url(server.url)
+
+
+def settled(store: Store, server: RedisServer, *stamps: bytes) -> list[bytes]:
+    store.info()
+    with plain(server) as client:
+        for stamp in stamps:
+            client.set(stamp, protocol.settled(0, 0, os.urandom(16)))
+    found = list(store.settle(stamps))
+    assert all(map(protocol.is_settled, found))
+    return found
+
+
+def until(condition: Callable[[], bool]) -> None:
+    over = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < over
+
+
+def every_call(store: Store) -> list[Callable[[], Any]]:
+    token = secrets.token_bytes(16)
+    return [
+        lambda: store.read(ENTRY, [STAMP]),
+        lambda: store.stamps([STAMP]),
+        lambda: store.write(ENTRY, b"v", None),
+        lambda: store.delete(ENTRY),
+        lambda: store.begin([STAMP], token),
+        lambda: store.end([STAMP], token),
+        lambda: store.touch([STAMP]),
+        lambda: store.settle([STAMP]),
+        store.clear,
+        store.info,
+    ]
+
+
+def answers(store: Store) -> bool:
+    try:
+        store.info()
+    except StoreError:
+        return False
+    return True
