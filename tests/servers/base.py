@@ -118,7 +118,11 @@ class Server(ABC):
 
     def pause(self) -> None:
         """Freeze the server: connections stay open and nothing answers."""
+        if self._paused:
+            return
         os.kill(self.pid, signal.SIGSTOP)
+        # The signal takes a moment, in which a thread of the server may still answer.
+        os.waitpid(self.pid, os.WUNTRACED)
         self._paused = True
 
     def resume(self) -> None:
