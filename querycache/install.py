@@ -25,7 +25,7 @@ from querycache import conf, cursors
 from querycache.cache import QueryCache
 from querycache.compiler import cached_class, local
 from querycache.keys import EVERYTHING, database_identity
-from querycache.runtime import Installed, connected, connecting, runtime, transaction_of
+from querycache.runtime import Installed, connected, connecting, forked, runtime, transaction_of
 from querycache.selection import Selection
 from querycache.stores import open_store
 from querycache.stores.base import Store, StoreOptions, StoreUnusable
@@ -106,6 +106,8 @@ def _after_fork(cache: QueryCache) -> None:
         found = alive()
         if found is not None:
             found.after_fork()
+            if runtime.current is not None and runtime.current.cache is found:
+                forked()
 
     os.register_at_fork(after_in_child=forget)
 

@@ -121,6 +121,17 @@ def connected(connection: BaseDatabaseWrapper) -> None:
             state.database = installed.database(connection, identify(connection, _memory))
 
 
+def forked() -> None:
+    """Give the in-memory databases of a child other names: they are copies of its parent's."""
+    installed = runtime.current
+    for connection in _memory.forked():
+        state: Transaction | None = connection.__dict__.get(_STATE)
+        if state is not None and installed is not None:
+            state.database = installed.database(connection, _memory.name(connection))
+            # What the open transaction has written it has written in the copy, too.
+            state.forget_seen()
+
+
 def _attach(
     installed: Installed, connection: BaseDatabaseWrapper, old: Transaction | None
 ) -> Transaction:

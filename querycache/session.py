@@ -291,24 +291,31 @@ class MemoryNames:
     """Names of in-memory SQLite databases, which are private to a process and die with it.
 
     A plain ``:memory:`` database is one driver connection's. One in shared-cache mode belongs to
-    all connections that name it, and lives as long as any of them.
+    all connections that name it, and lives as long as any of them. A forked child has a copy of
+    each, which is another database from then on.
     """
 
     def __init__(self) -> None:
-        self._process = os.urandom(8).hex()
         self._shared: dict[str, tuple[str, weakref.WeakSet[Any]]] = {}
+        self._named: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def name(self, connection: BaseDatabaseWrapper) -> str:
         """Return a name that no other database has or had."""
+        self._named.add(connection)
         name = str(connection.settings_dict["NAME"])
         if "cache=shared" not in name:
-            return f"sqlite:memory:{self._process}:{os.getpid()}:{os.urandom(8).hex()}"
+            return f"sqlite:memory:{os.urandom(16).hex()}"
         found = self._shared.get(name)
         if found is None or not any(user.connection is not None for user in found[1]):
-            found = (os.urandom(8).hex(), weakref.WeakSet())
+            found = (os.urandom(16).hex(), weakref.WeakSet())
             self._shared[name] = found
         found[1].add(connection)
-        return f"sqlite:memory:{self._process}:{os.getpid()}:{found[0]}:{name}"
+        return f"sqlite:memory:{found[0]}"
+
+    def forked(self) -> list[BaseDatabaseWrapper]:
+        """Forget all names, in a child; returns the connections that need new ones."""
+        self._shared.clear()
+        return list(self._named)
 
 
 def _plain(option: object) -> str:

@@ -179,7 +179,7 @@ def test_store_without_backend() -> None:
     ("store", "expected"),
     [
         ("default", ["W010"]),
-        ("lmdb:///tmp/x", ["W010"]),
+        ("lmdb:///nowhere/querycache-test", ["W010"]),
         ("memory://", ["W011"]),
         ("redis://localhost", []),
         ("none", []),
