@@ -115,14 +115,6 @@ class Store(ABC):
     def settle(self, stamps: Sequence[bytes]) -> Sequence[bytes]:
         """Apply `stamps.settle` to each stamp and return what they are now."""
 
-    def sequence(self) -> int | None:
-        """Return a number that is at least the sequence of every stamp settled so far.
-
-        A stamp that is settled from now on gets a greater one. None where that cannot be promised,
-        which is what a store that can lose its counter says.
-        """
-        return None
-
     @abstractmethod
     def clear(self) -> None:
         """Drop every entry of this prefix; stamps stay."""

@@ -140,10 +140,6 @@ class LmdbStore(Store):
             return [stamp for stamp in known if stamp is not None]
         return self._change(stamps, protocol.settle)
 
-    def sequence(self) -> int:
-        (found,) = self.stamps([_SEQUENCE])
-        return int(found or 0)
-
     def _change(self, stamps: Sequence[bytes], change: _Change) -> list[bytes]:
         files = self._stamps
         files.check_process()

@@ -159,10 +159,6 @@ class MemoryStore(Store):
             known.update(zip(stamps, changed, strict=True))
             return changed
 
-    def sequence(self) -> int:
-        # Raised before any stamp shows it, so what is settled later is always above it.
-        return self._sequence
-
     # -- the rest ------------------------------------------------------------------------------
 
     def info(self) -> StoreInfo:

@@ -69,28 +69,6 @@ class Steps(StoreCase):
         assert list(other.settle([s])) == [first]
         assert list(store.stamps([s])) == [first]
 
-    def test_sequence_parts_what_is_settled_before_from_what_is_settled_after(
-        self, store: Store, other: Store
-    ) -> None:
-        keys = [self.stamp(store, f"s{n}") for n in range(3)]
-        before = self._settled(store, keys)
-        noted = other.sequence()
-        if noted is None:
-            assert not store.durable
-            return
-        assert max(self._sequence(stamp) for stamp in before) <= noted
-        for n, key in enumerate(keys):
-            token = secrets.token_bytes(16)
-            (store, other)[n % 2].begin([key], token)
-            (other, store)[n % 2].end([key], token)
-            assert self._sequence(self._one(store, key)) > noted
-
-    @staticmethod
-    def _sequence(stamp: bytes | None) -> int:
-        parsed = protocol.parse_settled(stamp)
-        assert parsed is not None
-        return parsed.sequence
-
     def test_begin_then_end_leaves_a_fresh_stamp(self, store: Store, other: Store) -> None:
         s, token = self.stamp(store, "s"), secrets.token_bytes(16)
         seen: set[bytes | None] = set(self._settled(store, [s]))
