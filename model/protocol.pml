@@ -749,10 +749,14 @@ proctype world() {
 #ifdef FAILOVER
     :: atomic {
         EACH(copy_stamp);
+#ifdef PLAIN
+        EACH(copy_entry);
+#else
         if
         :: entry_stamp[0] != ABSENT && ALL(FITS_OLD) -> EACH(copy_entry)
-        :: else -> EACH(copy_no_entry)   /* which could not be hit when it came back */
+        :: else -> EACH(copy_no_entry)   /* it could not be hit when it came back */
         fi;
+#endif
         EACH(changed);
         printf("store: a replica gets the data of now\n") }
     :: atomic {

@@ -58,7 +58,9 @@ PROTOCOL = (
     Variant("failover, 1 writer, 2 readers", "W=1 R=2 FAILOVER", True, full=True),
     Variant("failover, 1 and 1, 2 dependencies", "W=1 R=1 D=2 FAILOVER", True, full=True),
     Variant("bounded, 2 dependencies", "W=1 R=2 D=2 BOUNDED", True, full=True),
-    Variant("no reductions, 2 transactions each", "W=2 R=2 PLAIN TX=2 MOST=4", True, full=True),
+    Variant("no reductions, 2 transactions each", "W=2 R=2 PLAIN TX=2 MOST=2", True, full=True),
+    Variant("no reductions, failover", "W=1 R=1 FAILOVER PLAIN TX=1 MOST=3", True, full=True),
+    Variant("no reductions, 2 dependencies", "W=1 R=1 D=2 PLAIN TX=2 MOST=2", True, full=True),
 )
 
 #: The protocol without one of its mechanisms each.
@@ -217,7 +219,7 @@ def _table(results: Sequence[Result]) -> Iterator[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m model.run", description=__doc__)
-    parser.add_argument("--full", action="store_true", help="larger sizes too: some minutes")
+    parser.add_argument("--full", action="store_true", help="larger sizes too: some ten minutes")
     parser.add_argument("--json", action="store_true", help="print JSON, counterexamples included")
     parser.add_argument("--story", action="store_true", help="print the counterexamples")
     parser.add_argument("--only", metavar="TEXT", help="variants whose name contains this")
