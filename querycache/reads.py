@@ -97,10 +97,12 @@ def _read_shared(transaction: Transaction, query: Read, fingerprint: bytes) -> A
     if cache.breaker.down and not cache.up:
         return _bypass(cache, query)
     plan = query.plan
+    noted = transaction.noted
     rows, stamps = cache.lookup(fingerprint, plan.stamp_keys)
     if rows is not None:
         if cache.inspects:
-            return _inspect(transaction, query, rows, _same_stamps(cache, plan, stamps))
+            same = _same_stamps(cache, plan, stamps)
+            return _inspect(transaction, query, rows, lambda: noted == transaction.noted and same())
         cache.counters.hits += 1
         return _shape(rows, query.multi)
     if stamps is None:
@@ -111,7 +113,8 @@ def _read_shared(transaction: Transaction, query: Read, fingerprint: bytes) -> A
         return query.run()
     context = transaction.session.context
     result = query.run()
-    if _same_session(transaction, context):
+    # A thread that shares the connection may have written meanwhile, and not committed.
+    if noted == transaction.noted and _same_session(transaction, context):
         cache.keep(fingerprint, joined, _rows(result, query.multi))
     return result
 

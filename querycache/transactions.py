@@ -65,6 +65,7 @@ class Transaction:
         "database",
         "doubtful",
         "manual",
+        "noted",
         "serves",
         "session",
         "tracks",
@@ -98,6 +99,8 @@ class Transaction:
         #: Tables of commits whose signals wait until receivers can use the connection.
         self.unannounced: list[frozenset[str]] = []
         self._serial = count(1)
+        #: The latest serial: tells whether a thread that shares the connection has written.
+        self.noted = 0
         self._savepoints: list[tuple[str, dict[str, int]]] = []
         self._overlay: dict[bytes, Seen] = {}
         self._overlay_bytes = 0
@@ -110,6 +113,7 @@ class Transaction:
         self.atomic = old.atomic
         self.unannounced = old.unannounced
         self._serial = old._serial
+        self.noted = old.noted
         self._savepoints = old._savepoints
 
     @property
@@ -268,7 +272,7 @@ class Transaction:
 
     def note(self, tables: Iterable[str]) -> None:
         """Note a write of the open transaction."""
-        serial = next(self._serial)
+        serial = self.noted = next(self._serial)
         for table in tables:
             self.written[table] = serial
 

@@ -5,13 +5,21 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from django.db import connections
 
 import querycache
 from querycache.cache import QueryCache
-from tests.environment import Environment, add_database, configure, make_tables, remove_database
+from tests.environment import (
+    Environment,
+    add_database,
+    configure,
+    in_thread,
+    make_tables,
+    remove_database,
+)
 from tests.library.models import Genre
 
 NAMES = [":memory:", "file:{}?mode=memory&cache=shared"]
@@ -84,3 +92,34 @@ def test_a_child_in_a_transaction_goes_on_in_its_copy(using: str) -> None:
     connection.rollback()
     connection.set_autocommit(True)
     assert names(using) == names(using) == []
+
+
+def test_rows_that_another_thread_has_not_committed_are_not_kept(using: str) -> None:
+    """Threads may share a connection, as those of a `LiveServerTestCase` do."""
+    connection = connections[using]
+    connection.inc_thread_sharing()
+
+    def in_the_middle(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if started or not sql.startswith("SELECT"):
+            return execute(sql, params, many, context)
+        started.append(True)
+
+        def other() -> None:
+            connections[using] = connection
+            connection.set_autocommit(False)
+            Genre.objects.using(using).create(name="lost")
+            del connections[using]
+
+        with in_thread(other):
+            pass
+        return execute(sql, params, many, context)
+
+    started: list[bool] = []
+    try:
+        with connection.execute_wrapper(in_the_middle):
+            assert names(using) == ["lost"]
+        connection.rollback()
+        connection.set_autocommit(True)
+        assert names(using) == []
+    finally:
+        connection.dec_thread_sharing()
