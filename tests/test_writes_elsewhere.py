@@ -17,7 +17,9 @@ def test_a_failed_write_leaves_the_truth(database: str, cache: QueryCache) -> No
     watch = Watch(database)
     with pytest.raises(IntegrityError):
         Thing.objects.using(database).bulk_create([Thing(code="b"), Thing(code="a")])
-    watch.check("library_thing")
+    # Django before 6.1 does it in a transaction, whose rollback leaves nothing to announce.
+    assert watch.cold() <= {"library_thing"}
+    assert watch.wrong() == {}
 
 
 @pytest.mark.parametrize("database", DATABASES, indirect=True)
