@@ -41,12 +41,12 @@ def install_for_tests(session: nox.Session, *requirements: str) -> None:
     session.install("-e", EVERYTHING, *group("test"), *drivers, *requirements)
 
 
-def run_tests(session: nox.Session) -> None:
+def run_tests(session: nox.Session, *chosen: str, env: dict[str, str] | None = None) -> None:
     """Run pytest; what follows ``--`` on the command line goes to it."""
     session.run("python", "-c", "import django; print('Django', django.get_version())")
     # Each process starts databases of its own, so more of them than this cost more than they save.
     processes = ["-n", "auto", "--maxprocesses", "4", "--dist", "worksteal"]
-    session.run("python", "-m", "pytest", *(session.posargs or processes))
+    session.run("python", "-m", "pytest", *(session.posargs or [*processes, *chosen]), env=env)
 
 
 @nox.session
@@ -82,6 +82,23 @@ def lowest(session: nox.Session) -> None:
     oldest = [requirement.partition(",")[0].replace(">=", "==") for requirement in promised]
     install_for_tests(session, *oldest)
     run_tests(session)
+
+
+#: What reads and writes at large; the other tests plant differences, or count queries.
+VERIFIED = (
+    "end_after_commit", "isolation", "last_write", "memory_databases", "never_cached",
+    "overlay", "query_shapes", "query_shapes_async", "raw_dialects", "raw_transactions",
+    "raw_writes", "savepoints", "schema_changes", "session_context", "session_settings", "signals",
+    "state_machine", "transactions", "write_order", "writes", "writes_elsewhere",
+)  # fmt: skip
+
+
+@nox.session
+def verify(session: nox.Session) -> None:
+    """Run the tests of reads and writes with VERIFY=1.0: the database confirms every hit."""
+    install_for_tests(session)
+    chosen = [f"tests/test_{name}.py" for name in VERIFIED]
+    run_tests(session, *chosen, env={"QUERYCACHE_VERIFY": "1"})
 
 
 @nox.session

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -21,6 +22,9 @@ from tests.servers import MariaDBServer, MemcachedServer, PostgresServer, RedisS
 
 #: What a test can be parametrised with.
 DATABASES = ("sqlite", "sqlite_wal", "postgresql", "mariadb")
+#: Whether every hit is compared with the database as well (`nox -s verify`).
+VERIFYING = os.environ.get("QUERYCACHE_VERIFY") == "1"
+
 STORES = ("memory", "lmdb", "redis", "memcached")
 
 
@@ -136,6 +140,8 @@ def empty_tables(alias: str) -> None:
 
 def configure(**querycache_settings: Any) -> Installed:
     """Install querycache with these settings, each test with keys of its own."""
+    if VERIFYING:
+        querycache_settings = {"VERIFY": 1.0, "VERIFY_RAISES": True, **querycache_settings}
     settings.QUERYCACHE = querycache_settings
     install.install()
     assert runtime.refusal is None, runtime.refusal
