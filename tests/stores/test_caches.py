@@ -22,7 +22,7 @@ LOCAL = "django.core.cache.backends"
 @pytest.fixture(scope="module")
 def redis_server() -> Iterator[RedisServer]:
     try:
-        running = RedisServer(password="pw").start()
+        running = RedisServer(password="s3same").start()
     except Unavailable as reason:
         require(reason)
     with running:
@@ -65,17 +65,17 @@ def redis_caches(server: RedisServer) -> dict[str, dict[str, Any]]:
     address = f"127.0.0.1:{server.port}"
     return {
         "django": server.settings(
-            LOCATION=f"redis://:pw@{address}", OPTIONS={"db": 3, "decode_responses": False}
+            LOCATION=f"redis://:s3same@{address}", OPTIONS={"db": 3, "decode_responses": False}
         ),
         "django, password apart": {
             "BACKEND": f"{LOCAL}.redis.RedisCache",
             "LOCATION": f"redis://{address}",
-            "OPTIONS": {"db": 3, "password": "pw", "socket_timeout": 900},
+            "OPTIONS": {"db": 3, "password": "s3same", "socket_timeout": 900},
         },
         "django, replicas": {
             "BACKEND": f"{LOCAL}.redis.RedisCache",
             # Where nothing listens: reading there would fail.
-            "LOCATION": [f"redis://:pw@{address}/3", "redis://127.0.0.1:1/3"],
+            "LOCATION": [f"redis://:s3same@{address}/3", "redis://127.0.0.1:1/3"],
         },
         "django, unix socket": {
             "BACKEND": f"{LOCAL}.redis.RedisCache",
@@ -84,21 +84,21 @@ def redis_caches(server: RedisServer) -> dict[str, dict[str, Any]]:
         "django_redis": {
             "BACKEND": "django_redis.cache.RedisCache",
             "LOCATION": [f"redis://{address}/3", "redis://127.0.0.1:1/3"],
-            "OPTIONS": {"PASSWORD": "pw", "CLIENT_CLASS": "django_redis.client.DefaultClient"},
+            "OPTIONS": {"PASSWORD": "s3same", "CLIENT_CLASS": "django_redis.client.DefaultClient"},
         },
         "django_valkey": {
             "BACKEND": "django_valkey.cache.ValkeyCache",
             "LOCATION": f"valkey://{address}/3",
-            "OPTIONS": {"PASSWORD": "pw"},
+            "OPTIONS": {"PASSWORD": "s3same"},
         },
         "own subclass": {
             "BACKEND": f"{__name__}.Subclassed",
-            "LOCATION": f"redis://:pw@{address}/3",
+            "LOCATION": f"redis://:s3same@{address}/3",
         },
     }
 
 
-@pytest.mark.parametrize("name", list(redis_caches(RedisServer(password="pw"))))
+@pytest.mark.parametrize("name", list(redis_caches(RedisServer(password="s3same"))))
 def test_redis(redis_server: RedisServer, resolve: Callable[..., Store | None], name: str) -> None:
     config = redis_caches(redis_server)[name]
     pytest.importorskip(config["BACKEND"].partition(".")[0])
@@ -107,10 +107,10 @@ def test_redis(redis_server: RedisServer, resolve: Callable[..., Store | None], 
     for number in range(4):
         store.write(ENTRY, b"%d" % number, None)
         assert store.read(ENTRY, []) == [b"%d" % number]
-    with redis.Redis(port=redis_server.port, db=3, password="pw") as client:
+    with redis.Redis(port=redis_server.port, db=3, password="s3same") as client:
         assert client.get(ENTRY) == b"3"
         client.delete(ENTRY.decode())
-    assert "pw" not in repr(store.info())
+    assert "s3same" not in repr(store.info())
 
 
 def memcached_caches(server: MemcachedServer) -> dict[str, dict[str, Any]]:
