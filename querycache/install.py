@@ -28,7 +28,7 @@ from querycache.keys import EVERYTHING, database_identity
 from querycache.runtime import Installed, connected, connecting, forked, runtime, transaction_of
 from querycache.selection import Selection
 from querycache.stores import open_store
-from querycache.stores.base import Store, StoreOptions, StoreUnusable
+from querycache.stores.base import Store, StoreUnusable
 from querycache.writes import tell
 
 
@@ -70,7 +70,7 @@ def open_from(config: conf.Config) -> Store:
     Raises:
         StoreUnusable: it can never work as configured.
     """
-    options = StoreOptions(config.key_prefix, config.lease_ms, config.timeout)
+    options = config.store_options()
     if "://" in config.store:
         return open_store(config.store, options)
     from querycache.stores.caches import store_for_cache
