@@ -7,20 +7,29 @@ interpreter, and, through a small watchdog process, when the test process is kil
 from __future__ import annotations
 
 from tests.servers.base import Server
+from tests.servers.certificates import Certificates
 from tests.servers.mariadb import MariaDBServer
 from tests.servers.memcached import MemcachedServer
 from tests.servers.postgresql import PostgresServer
 from tests.servers.programs import Unavailable, find_program, free_port, require
 from tests.servers.redis import RedisServer
+from tests.servers.redis_cluster import RedisCluster
+from tests.servers.redis_groups import cut_replication, mend_replication
+from tests.servers.redis_sentinel import RedisSentinels
 
 __all__ = [
+    "Certificates",
     "MariaDBServer",
     "MemcachedServer",
     "PostgresServer",
+    "RedisCluster",
+    "RedisSentinels",
     "RedisServer",
     "Server",
     "Unavailable",
+    "cut_replication",
     "find_program",
     "free_port",
+    "mend_replication",
     "require",
 ]

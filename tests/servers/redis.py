@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.servers.base import Server
+from tests.servers.certificates import Certificates
 from tests.servers.programs import find_program
 
 
@@ -16,6 +17,7 @@ class RedisServer(Server):
     Args:
         password: what clients must authenticate with; None: nothing.
         tcp: whether it listens on 127.0.0.1 too, besides its unix socket.
+        tls: what it shows to clients over TCP, where it then speaks nothing but TLS.
         options: directives of the configuration file, such as ``{"maxmemory": "2mb"}``.
         program: names of the program to run.
     """
@@ -25,6 +27,7 @@ class RedisServer(Server):
         *,
         password: str | None = None,
         tcp: bool = True,
+        tls: Certificates | None = None,
         options: Mapping[str, str] | None = None,
         program: Sequence[str] = ("redis-server", "valkey-server"),
     ) -> None:
@@ -32,6 +35,7 @@ class RedisServer(Server):
         self.password = password
         self.options = {"save": "", "appendonly": "no", **(options or {})}
         self._tcp = tcp
+        self._tls = tls
         self._names = program
 
     @property
@@ -44,7 +48,8 @@ class RedisServer(Server):
         """The URL of database 0 over TCP (over the unix socket where TCP is off)."""
         if not self._tcp:
             return self.socket_url
-        return f"redis://{self._login}127.0.0.1:{self.port}/0"
+        scheme, query = ("rediss", f"?ssl_ca_certs={self._tls.ca}") if self._tls else ("redis", "")
+        return f"{scheme}://{self._login}127.0.0.1:{self.port}/0{query}"
 
     @property
     def socket_url(self) -> str:
@@ -66,7 +71,12 @@ class RedisServer(Server):
 
     def command(self) -> Sequence[str]:
         command = [find_program(*self._names), "--bind", "127.0.0.1", "--unixsocketperm", "777"]
-        command += ["--port", str(self.port if self._tcp else 0)]
+        command += ["--port", str(self.port if self._tcp and not self._tls else 0)]
+        if self._tls:
+            command += ["--tls-port", str(self.port), "--tls-auth-clients", "no"]
+            command += ["--tls-ca-cert-file", str(self._tls.ca)]
+            command += ["--tls-cert-file", str(self._tls.certificate)]
+            command += ["--tls-key-file", str(self._tls.key)]
         command += ["--unixsocket", str(self.socket), "--dir", str(self.folder)]
         if self.password:
             command += ["--requirepass", self.password]
@@ -75,5 +85,6 @@ class RedisServer(Server):
         return command
 
     def answers(self) -> bool:
-        reply = self._ask(b"PING\r\n", path=None if self._tcp else self.socket)
+        plain = self._tcp and not self._tls
+        reply = self._ask(b"PING\r\n", path=None if plain else self.socket)
         return reply.startswith((b"+PONG", b"-NOAUTH"))
