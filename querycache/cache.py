@@ -19,6 +19,7 @@ from querycache.entries import Forged, Sealer
 from querycache.exceptions import StoreUnavailable
 from querycache.keys import entry_key
 from querycache.leases import Lease, LeaseKeeper
+from querycache.near import NearCache
 from querycache.stores.base import Store, StoreError, StoreUnusable
 
 logger = logging.getLogger("querycache.cache")
@@ -55,6 +56,7 @@ class QueryCache:
         self.shadow = config.mode == "shadow"
         self.inspects = self.shadow or config.verify > 0
         self.lease = config.lease_ms / 1000
+        self.near = None if config.near == "off" else NearCache(config.near_bytes)
         self.keeper = LeaseKeeper(self._renew, self.lease)
         self._open_store = open_store
         # Stamp → a mark of the write that could not be announced; replaced, never changed.
@@ -89,7 +91,17 @@ class QueryCache:
         Returns:
             The rows, or None on a miss; and the stamps, or None when the store did not answer.
         """
+        near = self.near
         try:
+            if near is not None and (held := near.get(fingerprint)) is not None:
+                found = self.store.stamps(keys)
+                if None in found:
+                    return None, found
+                if b"".join(found) == held.stamps:  # type: ignore[arg-type]
+                    self.counters.near += 1
+                    return held.rows(), found
+                # Another process may have stored the new result.
+                near.drop(fingerprint)
             found = self.store.read(entry_key(self.entry_prefix, fingerprint), keys)
         except FAILURES as error:
             self.failed(error)
@@ -99,8 +111,14 @@ class QueryCache:
         if entry is None:
             return None, current
         try:
-            body = self.sealer.open(fingerprint, b"".join(current), entry)  # type: ignore[arg-type]
-            return (None if body is None else codec.decode(body)), current
+            joined = b"".join(current)  # type: ignore[arg-type]
+            body = self.sealer.open(fingerprint, joined, entry)
+            if body is None:
+                return None, current
+            rows = codec.decode(body)
+            if near is not None:
+                near.put(fingerprint, joined, rows, body)
+            return rows, current
         except TypeError:
             # A stamp is absent.
             return None, current
@@ -145,6 +163,8 @@ class QueryCache:
         body = self.encode(rows, compress=self.store.remote)
         if body is None:
             return
+        if self.near is not None:
+            self.near.put(fingerprint, joined, rows, body)
         entry = self.sealer.seal(fingerprint, joined, body)
         try:
             self.store.write(entry_key(self.entry_prefix, fingerprint), entry, self.config.ttl)
@@ -308,6 +328,8 @@ class QueryCache:
         self._debts_lock = threading.Lock()
         self._paying = False
         self.keeper.after_fork()
+        if self.near is not None:
+            self.near.empty()
 
     def close(self) -> None:
         """Stop the keeper and let go of the store."""

@@ -48,6 +48,8 @@ class Config:
         on_store_failure: what a write does when the store does not answer.
         lease_ms: how long a writer's lease lasts, in ms.
         timeout: connect and read timeout of the store, in seconds.
+        near: where decoded results are held besides the store.
+        near_bytes: what they take at most in each process.
         depends: view or function → the tables that it reads.
         triggers: table → the tables that its triggers write.
         raw_sql: whether writes through cursors are tracked.
@@ -69,6 +71,8 @@ class Config:
     on_store_failure: Literal["proceed", "raise"]
     lease_ms: int
     timeout: float
+    near: Literal["off", "checked"]
+    near_bytes: int
     depends: Mapping[str, tuple[str, ...]]
     triggers: Mapping[str, tuple[str, ...]]
     raw_sql: Literal["track", "ignore"]
@@ -182,6 +186,12 @@ KEYS: Final[Mapping[str, Key]] = MappingProxyType(
         ),
         "TIMEOUT": Key(
             0.25, "a number of seconds above 0, at most 10", values.number(0, 10, open_low=True)
+        ),
+        "NEAR": Key("off", "'off' or 'checked'", values.choice("off", "checked")),
+        "NEAR_BYTES": Key(
+            64 * 1024 * 1024,
+            "a whole number of bytes above 0, or a size such as '64mb'",
+            values.size,
         ),
         "DEPENDS": Key(
             {}, "a dict of view or function names, each with a list of tables", values.name_lists

@@ -11,6 +11,7 @@ class Stats:
 
     Args:
         hits: reads that were served from the cache, overlay hits included.
+        near: hits whose rows came from the near cache of the process.
         misses: cacheable reads that were run on the database.
         stored: entries written to the store.
         bypassed: reads that may not be cached, or not now.
@@ -21,6 +22,7 @@ class Stats:
     """
 
     hits: int
+    near: int
     misses: int
     stored: int
     bypassed: int
@@ -47,6 +49,7 @@ class Counters:
 
     def __init__(self) -> None:
         self.hits = 0
+        self.near = 0
         self.misses = 0
         self.stored = 0
         self.bypassed = 0

@@ -159,9 +159,12 @@ def _look(
             return False, f"the store has no stamp of {name} yet", size, None
         if not stamps.is_settled(stamp):
             return False, f"{name} is being written, or was and its quarantine runs", size, None
+    joined = b"".join(stamp for stamp in found if stamp is not None)
+    held = None if cache.near is None else cache.near.get(fingerprint)
+    if held is not None and held.stamps == joined and not cache.shadow:
+        return True, "this process holds the result, and it is valid", size, None
     if entry is None:
         return False, "the store has no entry for it", None, None
-    joined = b"".join(stamp for stamp in found if stamp is not None)
     try:
         if cache.sealer.open(fingerprint, joined, entry) is None:
             return False, "a table was written since the entry was stored", size, None

@@ -37,6 +37,8 @@ def test_defaults(raw: Mapping[str, Any] | None) -> None:
         "on_store_failure": "proceed",
         "lease_ms": 5000,
         "timeout": 0.25,
+        "near": "off",
+        "near_bytes": 67_108_864,
         "depends": {},
         "triggers": {},
         "raw_sql": "track",
@@ -222,7 +224,7 @@ def test_unknown_key_names_the_nearest(key: str, nearest: str | None) -> None:
         assert found.hint == f"Did you mean {nearest!r}?"
 
 
-@pytest.mark.parametrize("key", ["REPLICAS", "NEAR", "NEAR_BYTES", "ADMISSION", "KEYS"])
+@pytest.mark.parametrize("key", ["REPLICAS", "ADMISSION", "KEYS"])
 def test_what_does_not_exist_is_refused(key: str) -> None:
     assert problem(**{key: {}}).id == "E001"
 

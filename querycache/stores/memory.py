@@ -11,6 +11,7 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 from querycache import stamps as protocol
+from querycache.generations import Generations
 from querycache.stores.base import Store, StoreInfo, StoreOptions, StoreUnusable
 from querycache.stores.forks import watch_forks
 from querycache.stores.urls import parse_size, query_of
@@ -23,10 +24,6 @@ _OVERHEAD = 300
 
 class MemoryStore(Store):
     """Entries and stamps in dicts of this process, bounded in bytes.
-
-    Entries live in two generations: written into the young one, which becomes the old one when it
-    has taken half the room; what was in the old one and never asked for is dropped. So a hit costs
-    a dict lookup, takes no lock and keeps no order.
 
     A forked child starts with an empty store: a copy would not see the writes of its parent.
 
@@ -41,6 +38,7 @@ class MemoryStore(Store):
     def __init__(self, options: StoreOptions, size: int = DEFAULT_SIZE) -> None:
         super().__init__(options)
         self.size = size
+        self._entries: Generations[tuple[bytes, float | None]] = Generations(size)
         self.after_fork()
         watch_forks(self)
 
@@ -56,19 +54,14 @@ class MemoryStore(Store):
     def after_fork(self) -> None:
         """Begin empty, with a lock that no thread of the parent holds."""
         self._lock = threading.Lock()
-        self._young: dict[bytes, tuple[bytes, float | None]] = {}
-        self._old: dict[bytes, tuple[bytes, float | None]] = {}
-        self._young_bytes = 0
-        self._old_bytes = 0
+        self._entries.empty()
         self._stamps: dict[bytes, bytes] = {}
         self._sequence = 0
 
     # -- entries -------------------------------------------------------------------------------
 
     def read(self, entry: bytes, stamps: Sequence[bytes]) -> Sequence[bytes | None]:
-        item = self._young.get(entry)
-        if item is None:
-            item = self._promote(entry)
+        item = self._entries.get(entry)
         get = self._stamps.get
         if item is None or (item[1] is not None and time.monotonic() >= item[1]):
             return [None, *map(get, stamps)]
@@ -76,48 +69,13 @@ class MemoryStore(Store):
 
     def write(self, entry: bytes, value: bytes, ttl: float | None) -> None:
         deadline = None if ttl is None else time.monotonic() + ttl
-        with self._lock:
-            self._drop(entry)
-            self._put(entry, (value, deadline))
+        self._entries.put(entry, (value, deadline), len(entry) + len(value) + _OVERHEAD)
 
     def delete(self, entry: bytes) -> None:
-        with self._lock:
-            self._drop(entry)
+        self._entries.drop(entry)
 
     def clear(self) -> None:
-        start = f"{self.options.prefix}:".encode()
-        with self._lock:
-            for entry in [*self._young, *self._old]:
-                if entry.startswith(start):
-                    self._drop(entry)
-
-    def _promote(self, entry: bytes) -> tuple[bytes, float | None] | None:
-        if entry not in self._old:
-            # The generations may change places meanwhile: then it is at worst a miss.
-            return self._young.get(entry)
-        with self._lock:
-            item = self._old.pop(entry, None)
-            if item is None:
-                return self._young.get(entry)
-            self._old_bytes -= _cost(entry, item[0])
-            self._put(entry, item)
-            return item
-
-    def _put(self, entry: bytes, item: tuple[bytes, float | None]) -> None:
-        cost, half = _cost(entry, item[0]), self.size // 2
-        if cost > half:
-            return
-        if self._young_bytes + cost > half:
-            self._old, self._old_bytes = self._young, self._young_bytes
-            self._young, self._young_bytes = {}, 0
-        self._young[entry] = item
-        self._young_bytes += cost
-
-    def _drop(self, entry: bytes) -> None:
-        if (item := self._young.pop(entry, None)) is not None:
-            self._young_bytes -= _cost(entry, item[0])
-        if (item := self._old.pop(entry, None)) is not None:
-            self._old_bytes -= _cost(entry, item[0])
+        self._entries.drop_all(f"{self.options.prefix}:".encode())
 
     # -- stamps --------------------------------------------------------------------------------
 
@@ -166,15 +124,11 @@ class MemoryStore(Store):
             return StoreInfo(
                 name="memory of this process",
                 version=f"Python {platform.python_version()}",
-                entries=len(self._young) + len(self._old),
-                used=self._young_bytes + self._old_bytes,
+                entries=len(self._entries),
+                used=self._entries.cost,
                 limit=self.size,
                 details={"stamps": str(len(self._stamps))},
             )
 
     def close(self) -> None:
         """Nothing is let go of: stamps that were lost here could not be told from new ones."""
-
-
-def _cost(entry: bytes, value: bytes) -> int:
-    return len(entry) + len(value) + _OVERHEAD

@@ -1,0 +1,108 @@
+"""The near cache: decoded results in the process, served while the store's stamps are still theirs.
+
+A near hit fetches the stamps and nothing else: no entry crosses the network, nothing is opened or
+decoded. The stamps decide, as they do for entries of the store, so the promise is the same.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import ipaddress
+import uuid
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+from querycache import codec
+from querycache.generations import Generations
+
+Row = tuple[Any, ...]
+
+# Values that callers cannot change, so that all of them may get the same ones.
+_IMMUTABLE = frozenset(
+    {
+        *(type(None), bool, int, float, str, bytes, decimal.Decimal, uuid.UUID),
+        *(datetime.datetime, datetime.date, datetime.time, datetime.timedelta),
+        *(ipaddress.IPv4Address, ipaddress.IPv6Address),
+        *(ipaddress.IPv4Interface, ipaddress.IPv6Interface),
+        *(ipaddress.IPv4Network, ipaddress.IPv6Network),
+    }
+)
+
+# What a held result takes besides its values, and a row and a value on average besides what they
+# take in the body.
+_OVERHEAD = 500
+_ROW = 64
+_VALUE = 48
+
+
+class Held:
+    """A result in the process.
+
+    Args:
+        stamps: the joined stamps from before its query ran.
+        rows: the rows, where no caller can change them; else None.
+        body: the encoded rows where they are decoded for each caller.
+    """
+
+    __slots__ = ("_body", "_rows", "stamps")
+
+    def __init__(self, stamps: bytes, rows: list[Row] | None, body: bytes | None) -> None:
+        self.stamps = stamps
+        self._rows = rows
+        self._body = body
+
+    def rows(self) -> list[Row]:
+        """Return the rows in a list that is the caller's own."""
+        if self._rows is None:
+            assert self._body is not None
+            return codec.decode(self._body)
+        return self._rows[:]
+
+
+class NearCache:
+    """Results by their fingerprints, bounded in bytes; safe between threads.
+
+    Args:
+        size: bytes that all results take at most, estimated.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._held: Generations[Held] = Generations(size)
+        #: Read by every lookup.
+        self.get = self._held.get
+
+    def put(self, fingerprint: bytes, stamps: bytes, rows: Sequence[Row], body: bytes) -> None:
+        """Hold a result.
+
+        Args:
+            fingerprint: of its query.
+            stamps: the joined stamps from before it ran.
+            rows: the result.
+            body: the same, encoded.
+        """
+        cost = _OVERHEAD + len(fingerprint) + len(body)
+        if {type(value) for value in chain.from_iterable(rows)} <= _IMMUTABLE:
+            values = len(rows) * len(rows[0]) if rows else 0
+            held = Held(stamps, list(rows), None)
+            cost += len(rows) * _ROW + values * _VALUE
+        else:
+            held = Held(stamps, None, body)
+        self._held.put(fingerprint, held, cost)
+
+    def drop(self, fingerprint: bytes) -> None:
+        """Hold a result no more."""
+        self._held.drop(fingerprint)
+
+    def empty(self) -> None:
+        """Drop everything; what a forked child does first."""
+        self._held.empty()
+
+    @property
+    def used(self) -> int:
+        """Bytes in use, estimated."""
+        return self._held.cost
+
+    def __len__(self) -> int:
+        return len(self._held)

@@ -1,0 +1,163 @@
+"""The near cache: rows from the process, as long as the store's stamps say that they are right."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connections
+
+import querycache
+from querycache import install
+from querycache.cache import QueryCache
+from querycache.near import NearCache
+from tests.environment import STORES, configure, elsewhere
+from tests.hooks import HookedStore
+from tests.library.models import Publisher
+from tests.processes import Peer, Place
+
+STAMPS = b"s" * 49
+
+
+@pytest.fixture
+def near(database: str, store_url: str) -> Iterator[QueryCache]:
+    """querycache with a near cache in front of the store."""
+    installed = configure(
+        STORE=store_url, NEAR="checked", LEASE=0.2, KEY_PREFIX=f"near{os.urandom(4).hex()}"
+    )
+    yield installed.cache
+    install.uninstall()
+
+
+def names(alias: str) -> list[str]:
+    return list(Publisher.objects.using(alias).order_by("pk").values_list("name", flat=True))
+
+
+def warm(cache: QueryCache, alias: str) -> None:
+    """Read until the result is held: a store without memory of writers waits for a lease first."""
+    while not cache.counters.near:
+        names(alias)
+
+
+@pytest.mark.parametrize("store_url", STORES, indirect=True)
+class TestOnEveryStore:
+    def test_a_held_result_is_served_without_its_entry(
+        self, near: QueryCache, database: str
+    ) -> None:
+        Publisher.objects.using(database).create(name="old")
+        warm(near, database)
+        near.store.clear()
+        before = near.counters.snapshot()
+        with connections[database].execute_wrapper(_no_query):
+            assert names(database) == ["old"]
+        after = near.counters.snapshot()
+        assert (after.near, after.hits) == (before.near + 1, before.hits + 1)
+
+    def test_a_write_of_anybody_is_seen_at_once(self, near: QueryCache, database: str) -> None:
+        Publisher.objects.using(database).create(name="old")
+        warm(near, database)
+
+        def write() -> None:
+            Publisher.objects.using(database).update(name="new")
+
+        elsewhere(write)
+        assert names(database) == ["new"]
+
+
+@pytest.mark.parametrize("store_url", ["lmdb", "redis", "memcached"], indirect=True)
+def test_a_write_of_another_process_is_seen_at_once(
+    near: QueryCache, database: str, store_url: str
+) -> None:
+    from tests.library.models import Thing
+
+    Thing.objects.using(database).create(pk=1, code="a", number=1)
+    things = Thing.objects.using(database).values_list("number", flat=True)
+    while not near.counters.near:
+        list(things.all())
+    place = Place(database, dict(connections[database].settings_dict), {})
+    with Peer("fork", place) as peer:
+        for value in range(2, 6):
+            peer.call("write", 1, value)
+            assert list(things.all()) == [value]
+
+
+def test_a_hit_asks_for_the_stamps_alone(near: QueryCache, database: str) -> None:
+    Publisher.objects.using(database).create(name="old")
+    warm(near, database)
+    store = HookedStore(near.store)
+    vars(near)["store"] = store
+    asked = store.calls
+    names(database)
+    assert asked == ["stamps"]
+    Publisher.objects.using(database).update(name="new")
+    del asked[:]
+    names(database)
+    # What is held is old; somebody may have stored the new result meanwhile.
+    assert asked == ["stamps", "read", "write"]
+    del asked[:]
+    names(database)
+    assert asked == ["stamps"]
+
+
+def test_callers_share_no_list(near: QueryCache) -> None:
+    near.near.put(b"f", STAMPS, [(1, "a"), (2, "b")], b"")  # type: ignore[union-attr]
+    held = near.near.get(b"f")  # type: ignore[union-attr]
+    assert held is not None
+    first = held.rows()
+    first.clear()
+    assert held.rows() == [(1, "a"), (2, "b")]
+
+
+@pytest.mark.parametrize("value", [[1], {"a": 1}, bytearray(b"a"), (1, [2])])
+def test_values_that_can_be_changed_are_made_anew(near: QueryCache, value: Any) -> None:
+    from querycache import codec
+
+    rows = [(value,)]
+    near.near.put(b"f", STAMPS, rows, codec.encode(rows))  # type: ignore[union-attr]
+    held = near.near.get(b"f")  # type: ignore[union-attr]
+    assert held is not None
+    assert held.rows() == rows
+    assert held.rows()[0][0] is not held.rows()[0][0]
+    assert held.rows()[0][0] is not value
+
+
+def test_values_that_cannot_be_changed_are_shared() -> None:
+    near = NearCache(1_000_000)
+    moment = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    rows = [(decimal.Decimal("1.5"), moment, None, True, b"x", "text")]
+    near.put(b"f", STAMPS, rows, b"not read")
+    held = near.get(b"f")
+    assert held is not None
+    assert held.rows()[0] is rows[0]
+
+
+def test_it_never_takes_more_than_its_size() -> None:
+    near = NearCache(100_000)
+    for number in range(1000):
+        near.put(b"%d" % number, STAMPS, [(number, "x" * 50)] * 10, bytes(600))
+        assert near.used <= 100_000
+    assert 10 < len(near) < 100
+    near.put(b"large", STAMPS, [(1,)], bytes(60_000))
+    assert near.get(b"large") is None
+
+
+def test_explain_tells_of_what_is_held(near: QueryCache, database: str) -> None:
+    Publisher.objects.using(database).create(name="old")
+    warm(near, database)
+    near.store.clear()
+    found = querycache.explain(
+        Publisher.objects.using(database).order_by("pk").values_list("name", flat=True)
+    )
+    assert (found.hit, found.reason) == (True, "this process holds the result, and it is valid")
+
+
+def test_off_holds_nothing(cache: QueryCache) -> None:
+    assert cache.near is None
+
+
+def _no_query(execute: Any, sql: str, *args: Any) -> Any:
+    raise AssertionError(f"a hit ran {sql}")
