@@ -3,7 +3,8 @@
 A stamp is the short byte string that a store keeps for a dependency (a table of a database):
 
 - absent (``None``): nobody knows who is writing;
-- settled: ``b"S"``, sequence (16 digits), wall time in ms (16 digits), nonce (16 bytes);
+- settled: ``b"S"``, sequence (16 digits), wall time in ms (16 digits), nonce (16 bytes, the first
+  8 of which name the era of the counter that the sequence was taken from);
 - writing: ``b"W"`` and, for every lease, its token (16 bytes) and deadline in ms (16 digits).
 
 Numbers are decimal text so that a store's own script (Lua in Redis) reads them without a binary
@@ -16,10 +17,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 NONCE_BYTES = 16
+ERA_BYTES = 8
 TOKEN_BYTES = 16
 _DIGITS = 16
 _LEASE_BYTES = TOKEN_BYTES + _DIGITS
 SETTLED_BYTES = 1 + 2 * _DIGITS + NONCE_BYTES
+_SEQUENCE = slice(1, 1 + _DIGITS)
+_ERA = slice(1 + 2 * _DIGITS, 1 + 2 * _DIGITS + ERA_BYTES)
 
 #: The token of the lease that no writer owns: it only waits for unknown writers to be over.
 QUARANTINE = bytes(TOKEN_BYTES)
@@ -37,7 +41,8 @@ class Step:
         wall: the store's wall clock in ms since 1970, kept in settled stamps for `last_write`.
         lease: how long a lease lasts, in ms.
         sequence: the sequence that a stamp settled by this step gets.
-        nonce: 16 random bytes, so that no stamp ever returns to an earlier value.
+        nonce: the counter's era and 8 random bytes, so that no stamp ever returns to an earlier
+            value.
         durable: whether the store cannot lose stamps while a writer is in flight; only then does
             an absent stamp need no quarantine.
     """
@@ -57,12 +62,29 @@ class Settled:
     Args:
         sequence: the store's counter when it was settled.
         wall: the store's wall clock then, in ms since 1970.
-        nonce: the random part.
+        nonce: the random part; it begins with the era of the counter.
     """
 
     sequence: int
     wall: int
     nonce: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A moment of a store, by which settled stamps are told from those that are settled later.
+
+    Args:
+        sequence: the counter. A stamp that is settled for a write which ends later gets a greater
+            one, as long as the counter is of the same era.
+        era: 8 random bytes that are made along with a counter: one that was lost may begin anew
+            below where it was, and then its era is another. Empty while there is no counter.
+        wall: the store's wall clock, in ms since 1970.
+    """
+
+    sequence: int
+    era: bytes
+    wall: int
 
 
 def is_settled(stamp: bytes | None) -> bool:
@@ -94,6 +116,24 @@ def parse_settled(stamp: bytes | None) -> Settled | None:
     if not (sequence.isdigit() and wall.isdigit()):
         return None
     return Settled(int(sequence), int(wall), stamp[33:])
+
+
+def unchanged_since(joined: bytes, clock: Clock) -> bool:
+    """Tell whether no write to what the stamps stand for was over after the clock was read.
+
+    Args:
+        joined: settled stamps as they are now, one after another.
+        clock: of an earlier moment.
+
+    A write that was in flight then settles its stamp later, so it counts as one that was over
+    later. Where the counter's era is another one nobody can tell, and the answer is no.
+    """
+    latest = b"%016d" % clock.sequence
+    for start in range(0, len(joined), SETTLED_BYTES):
+        stamp = joined[start : start + SETTLED_BYTES]
+        if stamp[_ERA] != clock.era or not stamp[_SEQUENCE] <= latest:
+            return False
+    return True
 
 
 def leases(stamp: bytes | None) -> dict[bytes, int]:

@@ -13,6 +13,7 @@ from typing import Any, Self
 import pytest
 from django.db import connections
 
+from querycache.stamps import Clock
 from querycache.stores.base import Store, StoreInfo
 from querycache.transactions import Transaction
 
@@ -187,6 +188,10 @@ class HookedStore(Store):
     def settle(self, stamps: Sequence[bytes]) -> Sequence[bytes]:
         with self._step("settle"):
             return self.inner.settle(stamps)
+
+    def clock(self) -> Clock:
+        with self._step("clock"):
+            return self.inner.clock()
 
     def clear(self) -> None:
         self.inner.clear()

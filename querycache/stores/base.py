@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from querycache.stamps import Clock
+
 
 class StoreError(Exception):
     """The store did not answer, or answered that it cannot do what was asked."""
@@ -114,6 +116,14 @@ class Store(ABC):
     @abstractmethod
     def settle(self, stamps: Sequence[bytes]) -> Sequence[bytes]:
         """Apply `stamps.settle` to each stamp and return what they are now."""
+
+    @abstractmethod
+    def clock(self) -> Clock:
+        """Return the counter that sequences are taken from, and the time, as they are now.
+
+        Every stamp that is settled from now on for a write that is not over yet has a greater
+        sequence, or another era in the first bytes of its nonce.
+        """
 
     @abstractmethod
     def clear(self) -> None:

@@ -28,6 +28,8 @@ _PRUNE_EVERY = 64
 
 # No stamp has this key, since none begins with a zero byte.
 _SEQUENCE = b"\0sequence"
+# It is never below a clock that does not go back, so it has one era.
+_ERA = bytes(protocol.ERA_BYTES)
 
 _T = TypeVar("_T")
 _Change = Callable[["bytes | None", protocol.Step], bytes]
@@ -140,6 +142,10 @@ class LmdbStore(Store):
             return [stamp for stamp in known if stamp is not None]
         return self._change(stamps, protocol.settle)
 
+    def clock(self) -> protocol.Clock:
+        (found,) = self.stamps([_SEQUENCE])
+        return protocol.Clock(int(found or 0), _ERA, time.time_ns() // 1_000_000)
+
     def _change(self, stamps: Sequence[bytes], change: _Change) -> list[bytes]:
         files = self._stamps
         files.check_process()
@@ -191,7 +197,7 @@ class LmdbStore(Store):
             wall=time.time_ns() // 1_000_000,
             lease=self.options.lease,
             sequence=sequence,
-            nonce=os.urandom(protocol.NONCE_BYTES),
+            nonce=_ERA + os.urandom(protocol.NONCE_BYTES - protocol.ERA_BYTES),
             durable=True,
         )
 

@@ -62,6 +62,7 @@ class MemcachedStore(Store):
         if not self._nodes:
             raise StoreUnusable("no address of a memcached is given")
         self._counter = f"{options.prefix}:sequence".encode()
+        self._era = f"{options.prefix}:era".encode()
         self._generation = f"{options.prefix}:generation".encode()
 
     @classmethod
@@ -118,6 +119,10 @@ class MemcachedStore(Store):
     def settle(self, stamps: Sequence[bytes]) -> Sequence[bytes]:
         now = self._apply(stamps, protocol.settle)
         return [now[stamp] for stamp in stamps]
+
+    def clock(self) -> protocol.Clock:
+        clock: protocol.Clock = node_of(self._nodes, self._counter).call(self._clock)
+        return clock
 
     def clear(self) -> None:
         # memcached cannot list its keys. Each entry carries the generation that it was written in,
@@ -199,17 +204,31 @@ class MemcachedStore(Store):
             return new
         # A number is taken after the stamp was read and never kept for a second try: between two
         # tries another writer may commit, and the stamp would look older than that commit.
-        sequence = node_of(self._nodes, self._counter).call(self._next_sequence)
+        sequence, era = node_of(self._nodes, self._counter).call(self._next_sequence)
+        nonce = era + nonce[protocol.ERA_BYTES :]
         return change(old, protocol.Step(clock, clock, lease, sequence, nonce, self.durable))
 
-    def _next_sequence(self, client: Any) -> int:
+    def _next_sequence(self, client: Any) -> tuple[int, bytes]:
         for _ in range(_ROUNDS):
             number = client.incr(self._counter, 1)
-            if number is not None:
-                return int(number)
-            # Microseconds, so that it does not go back when it was lost, whatever was counted.
-            client.add(self._counter, b"%d" % (wire.seconds(client) * 1_000_000))
+            era = None if number is None else client.get(self._era)
+            if era is not None:
+                return int(number), era
+            # An era begins before its counter does and is asked for after it: so no number of the
+            # new counter passes for one of the old era. Microseconds, so that it seldom goes back.
+            client.set(self._era, os.urandom(protocol.ERA_BYTES))
+            if number is None:
+                client.add(self._counter, b"%d" % (wire.seconds(client) * 1_000_000))
         raise StoreError("memcached keeps no counter")
+
+    def _clock(self, client: Any) -> protocol.Clock:
+        # The era before the counter: should a new one begin in between, the old era fits no stamp
+        # that is settled later. pymemcache asks in the order that it is given.
+        found = client.get_many([self._era, self._counter])
+        wall = wire.seconds(client) * 1000
+        if len(found) < 2:
+            return protocol.Clock(0, b"", wall)
+        return protocol.Clock(int(found[self._counter]), found[self._era], wall)
 
     def _current_generation(self, client: Any) -> bytes:
         generation = os.urandom(_GENERATION_BYTES)

@@ -57,6 +57,7 @@ class MemoryStore(Store):
         self._entries.empty()
         self._stamps: dict[bytes, bytes] = {}
         self._sequence = 0
+        self._era = os.urandom(protocol.ERA_BYTES)
 
     # -- entries -------------------------------------------------------------------------------
 
@@ -109,13 +110,17 @@ class MemoryStore(Store):
                 wall=time.time_ns() // 1_000_000,
                 lease=self.options.lease,
                 sequence=self._sequence,
-                nonce=os.urandom(protocol.NONCE_BYTES),
+                nonce=self._era + os.urandom(protocol.NONCE_BYTES - protocol.ERA_BYTES),
                 durable=True,
             )
             known = self._stamps
             changed = [change(known.get(stamp), step) for stamp in stamps]
             known.update(zip(stamps, changed, strict=True))
             return changed
+
+    def clock(self) -> protocol.Clock:
+        # Raised before any stamp shows it, so what is settled later is always above it.
+        return protocol.Clock(self._sequence, self._era, time.time_ns() // 1_000_000)
 
     # -- the rest ------------------------------------------------------------------------------
 

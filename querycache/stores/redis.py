@@ -8,15 +8,20 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
+from querycache import stamps as protocol
 from querycache.stores import redis_wire as wire
 from querycache.stores.base import Store, StoreError, StoreInfo, StoreOptions
-from querycache.stores.redis_scripts import BEGIN, END, MOST_KEYS, SETTLE, TOUCH, Script
+from querycache.stores.redis_scripts import BEGIN, CLOCK, END, MOST_KEYS, SETTLE, TOUCH, Script
 from querycache.stores.redis_wire import Link, Links, errors, pack
 
 logger = logging.getLogger("querycache.redis")
 
 _SCAN_STEP = b"1000"
 _NO_TOKEN = b""
+
+# The counter is kept as 16 digits and its era.
+_ERA = 16
+_COUNTER_BYTES = _ERA + protocol.ERA_BYTES
 
 
 class RedisStore(Store):
@@ -141,6 +146,15 @@ class RedisStore(Store):
             settled += self._step(SETTLE, part, _NO_TOKEN)
         return settled
 
+    def clock(self) -> protocol.Clock:
+        asked = (b"1", self._counter)
+        commands = (pack(b"EVALSHA", CLOCK.digest, *asked), pack(b"EVAL", CLOCK.text, *asked))
+        counter, (seconds, micros) = self._links.call(_run, *commands)
+        wall = int(seconds) * 1000 + int(micros) // 1000
+        if counter is None or len(counter) != _COUNTER_BYTES or not counter[:_ERA].isdigit():
+            return protocol.Clock(0, b"", wall)
+        return protocol.Clock(int(counter[:_ERA]), counter[_ERA:], wall)
+
     def clear(self) -> None:
         self._links.call(_remove, self._entries)
 
@@ -196,8 +210,10 @@ class RedisStore(Store):
             raise StoreError(f"Redis at {self._links.place} is a replica")
         epoch = f"{info.get('run_id')}:{info.get('master_replid')}".encode()
         if link.ask(pack(b"GET", self._epoch)) != epoch:
-            # Set last: whoever comes in between removes them too.
+            # Set last: whoever comes in between removes them too. The counter may be an old one as
+            # well, and this server's clock behind the other's.
             _remove(link, self._stamps)
+            link.ask(pack(b"UNLINK", self._counter))
             link.ask(pack(b"SET", self._epoch, epoch))
 
 

@@ -13,7 +13,8 @@ import hashlib
 from dataclasses import dataclass, field
 
 # The counter is never below the server's clock in µs, so it does not go back when it is lost, nor
-# when the server comes back with an old one.
+# when the server comes back with an old one. Clocks can be set back, and those of two servers
+# differ, so a counter that is made anew also begins another era: 8 random bytes behind its number.
 _COMMON = """
 local time = redis.call('TIME')
 local micros = time[1] * 1000000 + time[2]
@@ -28,14 +29,14 @@ local fresh_stamp
 local function fresh()
   if not fresh_stamp then
     local last = redis.call('GET', counter)
-    local sequence = micros
-    if last and #last <= 16 and string.find(last, '^%d+$') then
-      sequence = math.max(sequence, last + 1)
+    local sequence, era = micros, string.sub(nonce, 1, 8)
+    if last and #last == 24 and string.find(string.sub(last, 1, 16), '^%d+$') then
+      sequence, era = math.max(sequence, string.sub(last, 1, 16) + 1), string.sub(last, 17)
     end
     sequence = string.format('%016.0f', sequence)
-    redis.call('SET', counter, sequence)
+    redis.call('SET', counter, sequence .. era)
     redis.call('TOUCH', identity)
-    fresh_stamp = 'S' .. sequence .. now .. nonce
+    fresh_stamp = 'S' .. sequence .. now .. era .. string.sub(nonce, 9)
   end
   return fresh_stamp
 end
@@ -180,6 +181,7 @@ BEGIN = _script(_BEGIN, "return 1\n")
 END = _script(_END, "return 1\n")
 TOUCH = _script(_TOUCH, "return 1\n")
 SETTLE = _script(_SETTLE, "return stamps\n")
+CLOCK = Script(b"return {redis.call('GET', KEYS[1]), redis.call('TIME')}\n")
 
 #: More keys than this in one call would be too many for Lua's stack.
 MOST_KEYS = 1000

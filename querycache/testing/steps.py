@@ -96,6 +96,62 @@ class Steps(StoreCase):
             assert 946_684_800_000 < parsed.wall < 4_102_444_800_000
             last = parsed.sequence
 
+    def test_the_clock_parts_what_is_settled_before_from_what_is_settled_after(
+        self, store: Store, other: Store
+    ) -> None:
+        keys = [self.stamp(store, f"s{n}") for n in range(3)]
+        self._settled(store, keys)
+        self._write(store, keys)
+        for n, key in enumerate(keys):
+            before = other.clock()
+            # Milliseconds since 1970.
+            assert 946_684_800_000 < before.wall < 4_102_444_800_000
+            others = [k for k in keys if k != key]
+            assert protocol.unchanged_since(self._joined(store, keys), before)
+            self._write((store, other)[n % 2], [key])
+            assert not protocol.unchanged_since(self._joined(store, keys), before)
+            assert not protocol.unchanged_since(self._joined(store, [key]), before)
+            assert protocol.unchanged_since(self._joined(store, others), before)
+            assert protocol.unchanged_since(self._joined(store, keys), store.clock())
+
+    def test_a_write_in_flight_counts_as_one_that_comes_later(
+        self, store: Store, other: Store
+    ) -> None:
+        s, token = self.stamp(store, "s"), secrets.token_bytes(16)
+        self._settled(store, [s])
+        store.begin([s], token)
+        before = other.clock()
+        other.end([s], token)
+        assert not protocol.unchanged_since(self._joined(store, [s]), before)
+
+    def test_touching_and_settling_count_as_writes(self, brief: Store) -> None:
+        s = self.stamp(brief, "s")
+        self._settled(brief, [s])
+        before = brief.clock()
+        brief.touch([s])
+        assert not protocol.unchanged_since(self._joined(brief, [s]), before)
+        brief.begin([s], secrets.token_bytes(16))
+        before = brief.clock()
+        self._settled(brief, [s])
+        assert not protocol.unchanged_since(self._joined(brief, [s]), before)
+
+    def test_a_clock_of_nothing_tells_nothing_of_what_comes(self, store: Store) -> None:
+        before = store.clock()
+        s = self.stamp(store, "s")
+        self._settled(store, [s])
+        self._write(store, [s])
+        assert not protocol.unchanged_since(self._joined(store, [s]), before)
+
+    def _write(self, store: Store, keys: Sequence[bytes]) -> None:
+        token = secrets.token_bytes(16)
+        store.begin(keys, token)
+        store.end(keys, token)
+
+    def _joined(self, store: Store, keys: Sequence[bytes]) -> bytes:
+        found = store.stamps(keys)
+        assert all(map(protocol.is_settled, found))
+        return b"".join(stamp for stamp in found if stamp is not None)
+
     @pytest.mark.parametrize("seed", range(8))
     def test_damaged_stamp_tells_nothing(self, store: Store, seed: int) -> None:
         """Any bytes under a stamp's key are read as they are and mended by the next step."""

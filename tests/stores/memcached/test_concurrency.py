@@ -17,9 +17,9 @@ def test_sequence_of_a_lost_race_is_not_used_again(own: MemcachedServer) -> None
     settled(store, own, STAMP, OTHER)
     store.begin([STAMP], token)
     real = store._next_sequence
-    taken: list[int] = []
+    taken: list[tuple[int, bytes]] = []
 
-    def slow(client: Any) -> int:
+    def slow(client: Any) -> tuple[int, bytes]:
         taken.append(real(client))
         if len(taken) == 1:
             theirs = secrets.token_bytes(16)
@@ -33,7 +33,7 @@ def test_sequence_of_a_lost_race_is_not_used_again(own: MemcachedServer) -> None
     parsed = protocol.parse_settled(store.stamps([STAMP])[0])
     assert parsed is not None
     assert len(taken) == 2
-    assert parsed.sequence == taken[1] > taken[0] + 1
+    assert parsed.sequence == taken[1][0] > taken[0][0] + 1
 
 
 def test_many_stamps_at_once(servers: list[MemcachedServer]) -> None:

@@ -123,6 +123,28 @@ def test_counter_that_is_lost_does_not_go_back(own: MemcachedServer) -> None:
         ask(own, "delete", b"qc:sequence")
 
 
+@pytest.mark.parametrize("lost", [b"qc:sequence", b"qc:era"])
+def test_a_counter_that_went_back_says_so(own: MemcachedServer, lost: bytes) -> None:
+    store = open_(own)
+    settled(store, own, STAMP)
+    store.touch([STAMP])
+    ahead = protocol.MAX_NUMBER // 2
+    ask(own, "set", b"qc:sequence", b"%d" % ahead)
+    before = store.clock()
+    assert before.sequence == ahead
+    ask(own, "delete", lost)
+    assert store.clock().era == b""
+    ask(own, "delete", b"qc:sequence")
+    store.touch([STAMP])
+    (now,) = store.stamps([STAMP])
+    assert now is not None
+    parsed = protocol.parse_settled(now)
+    assert parsed is not None
+    assert parsed.sequence < before.sequence
+    assert not protocol.unchanged_since(now, before)
+    assert protocol.unchanged_since(now, store.clock())
+
+
 def test_eviction(start: Callable[..., MemcachedServer]) -> None:
     own = start("-m", "2", "-o", "no_lru_crawler,no_lru_maintainer")
     store, token = open_(own), secrets.token_bytes(16)

@@ -46,6 +46,7 @@ class TestScripts:
         data=st.lists(stamps, min_size=1, max_size=4),
         token=st.sampled_from(TOKENS[1:]),
         counter=counters,
+        era=st.binary(min_size=8, max_size=8),
         lease=st.sampled_from([1, 5000, 10**9]),
         nonce=st.binary(min_size=16, max_size=16),
     )
@@ -56,6 +57,7 @@ class TestScripts:
         data: list[bytes | None],
         token: bytes,
         counter: int | None,
+        era: bytes,
         lease: int,
         nonce: bytes,
     ) -> None:
@@ -71,18 +73,21 @@ class TestScripts:
                 if value is not None:
                     pipe.set(key, value)
             if counter is not None:
-                pipe.set("lua:sequence", b"%016d" % counter)
+                pipe.set("lua:sequence", b"%016d%b" % (counter, era))
             arguments = (lease, token, nonce, *divmod(micros, 10**6))
             pipe.eval(text.decode(), len(keys) + 2, *keys, "lua:sequence", "lua:epoch", *arguments)
             pipe.mget(keys)
             pipe.get("lua:sequence")
             *_, answer, found, left = pipe.execute()
+        if counter is None:
+            # A counter that begins anew begins an era.
+            era = nonce[: protocol.ERA_BYTES]
         step = protocol.Step(
             now=NOW,
             wall=NOW,
             lease=lease,
             sequence=max(micros, (counter or 0) + 1),
-            nonce=nonce,
+            nonce=era + nonce[protocol.ERA_BYTES :],
             durable=False,
         )
         if name in ("begin", "end"):
@@ -92,18 +97,19 @@ class TestScripts:
         assert found == expected
         if name == "settle":
             assert answer == expected
-        before = None if counter is None else b"%016d" % counter
+        before = None if counter is None else b"%016d%b" % (counter, era)
         fresh = any(
             protocol.is_settled(new) and new != old for old, new in zip(data, expected, strict=True)
         )
-        assert left == (b"%016d" % step.sequence if fresh else before)
+        assert left == (b"%016d%b" % (step.sequence, era) if fresh else before)
 
     def test_counter_that_is_damaged(self, server: RedisServer) -> None:
         store = open_(server)
         (first,) = settled(store, server, STAMP)
-        for damage in ("", "x", "-1", "1e300", "9" * 30, "nan", "0x10", "\0"):
+        for damage in ("", "x", "-1", "1e300", "9" * 30, "nan", "0x10", "\0", "9" * 15 + "x" * 9):
             with plain(server) as client:
                 client.set("qc:sequence", damage)
+            assert store.clock().era == b""
             store.touch([STAMP])
             (second,) = store.settle([STAMP])
             old, new = protocol.parse_settled(first), protocol.parse_settled(second)
@@ -111,6 +117,31 @@ class TestScripts:
             assert new is not None
             assert old.sequence < new.sequence < protocol.MAX_NUMBER
             first = second
+
+    @pytest.mark.parametrize("loss", ["eviction", "failover"])
+    def test_a_counter_that_went_back_says_so(self, server: RedisServer, loss: str) -> None:
+        """It was ahead of the clock that it begins anew from: one set back, or another's."""
+        store = open_(server)
+        settled(store, server, STAMP)
+        ahead = b"%016d" % (protocol.MAX_NUMBER // 2)
+        with plain(server) as client:
+            client.set("qc:sequence", ahead + b"past era")
+            before = store.clock()
+            assert (before.sequence, before.era) == (int(ahead), b"past era")
+            if loss == "eviction":
+                client.delete("qc:sequence")
+            else:
+                client.set("qc:epoch", "another server")
+                store = open_(server)
+                settled(store, server, STAMP)
+        store.touch([STAMP])
+        (now,) = store.stamps([STAMP])
+        assert now is not None
+        parsed = protocol.parse_settled(now)
+        assert parsed is not None
+        assert parsed.sequence < before.sequence
+        assert not protocol.unchanged_since(now, before)
+        assert protocol.unchanged_since(now, store.clock())
 
     def test_more_stamps_than_one_call_takes(self, server: RedisServer) -> None:
         store, token = open_(server), secrets.token_bytes(16)
