@@ -31,6 +31,16 @@ def database(environment: Environment, kind: str) -> dict[str, object]:
     return settings
 
 
+def suite_environment(settings: dict[str, object], store: str) -> dict[str, str]:
+    """Return the environment of a run of the suite on this database and store."""
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "SUITE_DATABASE": json.dumps(settings),
+        "SUITE_STORE": store,
+    }
+
+
 def run(
     settings: dict[str, object], store: str, *options: str, module: str = "cases", tests: int = 20
 ) -> None:
@@ -48,12 +58,7 @@ def run(
             *options,
         ],
         cwd=ROOT,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "SUITE_DATABASE": json.dumps(settings),
-            "SUITE_STORE": store,
-        },
+        env=suite_environment(settings, store),
         capture_output=True,
         text=True,
         timeout=300,

@@ -10,6 +10,7 @@ from tests.servers.base import Server
 from tests.servers.certificates import Certificates
 from tests.servers.mariadb import MariaDBServer
 from tests.servers.memcached import MemcachedServer
+from tests.servers.pgbouncer import PgBouncerServer
 from tests.servers.postgresql import PostgresServer
 from tests.servers.programs import Unavailable, find_program, free_port, require
 from tests.servers.redis import RedisServer
@@ -21,6 +22,7 @@ __all__ = [
     "Certificates",
     "MariaDBServer",
     "MemcachedServer",
+    "PgBouncerServer",
     "PostgresServer",
     "RedisCluster",
     "RedisSentinels",
