@@ -275,6 +275,7 @@ def test_files_of_the_package_exist(page: Path) -> None:
 #: Words in capitals that are no settings.
 _CAPITALS = {
     "ATOMIC_REQUESTS",
+    "CONN_MAX_AGE",
     "DB_CASCADE",
     "DB_SET_DEFAULT",
     "DB_SET_NULL",
