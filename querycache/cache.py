@@ -228,10 +228,10 @@ class QueryCache:
             lease = Lease(keys, os.urandom(stamps.TOKEN_BYTES))
             try:
                 self.store.begin(keys, lease.token)
+                self.keeper.hold(lease)
             except FAILURES as error:
                 self.failed(error)
             else:
-                self.keeper.hold(lease)
                 return lease
         if self.config.on_store_failure == "raise":
             raise StoreUnavailable(
@@ -248,8 +248,11 @@ class QueryCache:
             try:
                 self.store.end(keys, lease.token)
             except FAILURES as error:
-                # The lease is in the store and runs out by itself.
                 self.failed(error)
+                # A lease that has lasted is in the store and runs out by itself. Under one that had
+                # run out before, readers may have stored what the write has changed.
+                if not self.keeper.covers(lease):
+                    self.owe(keys)
         elif not self.touch(keys):
             self.owe(keys)
 

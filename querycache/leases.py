@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from operator import attrgetter
 
+from querycache.stamps import TOKEN_BYTES
 from querycache.stores.base import StoreError, StoreUnusable
 
 logger = logging.getLogger("querycache.leases")
+
+#: Renewals in a row whose acknowledgement may come too late before the store counts as failed.
+MOST_RENEWALS = 5
+
+#: Seconds of this machine's own clock. Where the kernel offers one that goes on while the machine
+#: sleeps, it is that: the store's clock goes on meanwhile.
+clock: Callable[[], float] = (
+    partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+    if hasattr(time, "CLOCK_BOOTTIME")
+    else time.monotonic
+)
 
 
 class Lease:
@@ -20,12 +35,15 @@ class Lease:
         token: who holds it, 16 random bytes.
     """
 
-    __slots__ = ("ended", "keys", "lock", "renewed", "token")
+    __slots__ = ("ended", "keys", "lock", "renewed", "token", "tried")
 
     def __init__(self, keys: Sequence[bytes], token: bytes) -> None:
         self.keys = keys
         self.token = token
-        self.renewed = time.monotonic()
+        #: When the latest acknowledged `begin` was sent: the lease in the store is no older.
+        self.renewed = clock()
+        #: When a renewal was last tried.
+        self.tried = self.renewed
         self.ended = False
         # Renewing after `end` would keep readers out for a whole lease more.
         self.lock = threading.Lock()
@@ -41,17 +59,53 @@ class LeaseKeeper:
 
     def __init__(self, renew: Callable[[Sequence[bytes], bytes], None], length: float) -> None:
         self._renew = renew
+        self._length = length
         self._interval = length / 3
         self._held: dict[bytes, Lease] = {}
         self._stop = threading.Event()
         self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._told_of_no_thread = False
 
     def hold(self, lease: Lease) -> None:
-        """Keep a lease renewed until it is released."""
+        """Keep a lease renewed until it is released; the write may go out when this returns.
+
+        Raises:
+            StoreError: the lease has grown old and could not be renewed; it is not held.
+            StoreUnusable: likewise.
+        """
         self._held[lease.token] = lease
-        if self._thread is None:
+        if self._thread is None or not self._thread.is_alive():
             self._start()
+        try:
+            self.refresh(lease)
+        except BaseException:
+            self.release(lease)
+            raise
+
+    def refresh(self, lease: Lease) -> None:
+        """Renew a lease that is older than a third of its length.
+
+        What went by while `begin` was on its way, or while this process stood still, is missing at
+        the end of the lease: so this comes right before what commits.
+
+        Raises:
+            StoreError: it could not be renewed, or only so slowly that it was old again.
+            StoreUnusable: it could not be renewed.
+        """
+        for _ in range(MOST_RENEWALS):
+            if clock() - lease.renewed < self._interval:
+                return
+            self._renew_one(lease)
+        if clock() - lease.renewed >= self._interval:
+            raise StoreError("it acknowledges leases only when they have grown old")
+
+    def covers(self, lease: Lease) -> bool:
+        """Tell whether a lease has lasted until now, by this machine's clock.
+
+        Two clocks do not run alike to the last, so the end of it does not count.
+        """
+        return clock() - lease.renewed < self._length * 0.9
 
     def release(self, lease: Lease) -> None:
         """Renew a lease no more; when this returns, no renewal of it is on its way."""
@@ -60,11 +114,16 @@ class LeaseKeeper:
             lease.ended = True
 
     def stop(self) -> None:
-        """End the thread."""
+        """End the thread, once nothing is held."""
         self._stop.set()
 
     def after_fork(self) -> None:
         """Forget the parent's leases and thread, neither of which the child has."""
+        for lease in self._held.values():
+            # The child has a copy of what the parent is doing. Its `end` must not end the parent's
+            # lease, nor wait for a renewal by a thread that the child does not have.
+            lease.token = os.urandom(TOKEN_BYTES)
+            lease.lock = threading.Lock()
         self._held = {}
         self._thread = None
         self._stop = threading.Event()
@@ -72,27 +131,50 @@ class LeaseKeeper:
 
     def _start(self) -> None:
         with self._start_lock:
-            if self._thread is None:
-                thread = threading.Thread(target=self._run, name="querycache-leases", daemon=True)
+            if self._thread is not None and self._thread.is_alive():
+                return
+            thread = threading.Thread(target=self._run, name="querycache-leases", daemon=True)
+            try:
                 thread.start()
+            except RuntimeError as error:
+                # The limit of threads is reached, there are none here, or the interpreter is about
+                # to end. The lease covers a statement that is no longer than it.
+                if not self._told_of_no_thread:
+                    self._told_of_no_thread = True
+                    logger.warning("leases are not renewed, since no thread can start: %s", error)
+            else:
                 self._thread = thread
 
     def _run(self) -> None:
         stop = self._stop
-        while not stop.wait(self._interval / 2):
-            # Values are copied at once, since writers come and go meanwhile.
-            for lease in list(self._held.values()):
-                if time.monotonic() - lease.renewed >= self._interval:
+        # Half as long as a lease may wait, and so two more tries after one that fails. A thread
+        # that was told to stop stays for the writes that are under way.
+        while True:
+            if stop.wait(self._interval / 2):
+                if not self._held:
+                    return
+                time.sleep(self._interval / 2)
+            try:
+                self._renew_old()
+            except Exception:
+                # Without this thread, later leases would run out under their writers.
+                logger.exception("the leases of this process could not be looked through")
+
+    def _renew_old(self) -> None:
+        now = clock()
+        # Values are copied at once, since writers come and go meanwhile. Those that were tried
+        # longest ago come first: one that fails, slowly, must not keep others waiting each time.
+        for lease in sorted(self._held.values(), key=attrgetter("tried")):
+            if now - lease.renewed >= self._interval:
+                try:
                     self._renew_one(lease)
+                except (StoreError, StoreUnusable) as error:
+                    logger.warning("a lease could not be renewed: %s", error)
 
     def _renew_one(self, lease: Lease) -> None:
         with lease.lock:
             if lease.ended:
                 return
-            started = time.monotonic()
-            try:
-                self._renew(lease.keys, lease.token)
-            except (StoreError, StoreUnusable) as error:
-                logger.warning("a lease could not be renewed: %s", error)
-            else:
-                lease.renewed = started
+            started = lease.tried = clock()
+            self._renew(lease.keys, lease.token)
+            lease.renewed = started
