@@ -32,13 +32,23 @@ def group(name: str) -> list[str]:
     return list(nox.project.dependency_groups(PROJECT, name))
 
 
-def install_for_tests(session: nox.Session, *requirements: str) -> None:
-    """Install the project, all extras and the drivers of the databases that can run here."""
+def install_for_tests(
+    session: nox.Session, *requirements: str, postgresql: str | None = None
+) -> None:
+    """Install the project, all extras and the drivers of the databases that can run here.
+
+    Args:
+        session: where to.
+        requirements: what else is wanted.
+        postgresql: the only driver of PostgreSQL, a dependency group; None for all of them, of
+            which Django takes psycopg 3.
+    """
     drivers = []
     # mysqlclient is compiled against the library that one of these describes.
     if shutil.which("mariadb_config") or shutil.which("mysql_config"):
         drivers.append("mysqlclient>=2.2.7")
-    session.install("-e", EVERYTHING, *group("test"), *drivers, *requirements)
+    tools = group("test") if postgresql is None else group("test-base") + group(postgresql)
+    session.install("-e", EVERYTHING, *tools, *drivers, *requirements)
 
 
 def run_tests(session: nox.Session, *chosen: str, env: dict[str, str] | None = None) -> None:
@@ -61,16 +71,20 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 @nox.parametrize(
-    ("python", "django"),
+    ("python", "django", "postgresql"),
     [
-        nox.param(python, django, id=f"python{python}-django{django}")
+        nox.param(python, django, driver, id=f"python{python}-django{django}-{driver}")
         for django, pythons in MATRIX.items()
         for python in pythons
+        for driver in ("psycopg", "psycopg2")
     ],
 )
-def matrix(session: nox.Session, django: str) -> None:
-    """Run the tests with every supported pair of Python and Django."""
-    install_for_tests(session, f"Django=={django}.*")
+def matrix(session: nox.Session, django: str, postgresql: str) -> None:
+    """Run the tests with every supported pair of Python and Django, and each driver.
+
+    SQLite and MariaDB have one driver each, which every environment has.
+    """
+    install_for_tests(session, f"Django=={django}.*", postgresql=postgresql)
     run_tests(session)
 
 

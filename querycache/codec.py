@@ -158,12 +158,15 @@ _SCALARS: Final[dict[type, _Scalar]] = {
 _NONE: Final = "n"
 _MIXED: Final = "p"
 _ZONED: Final = "z"
+_CHARACTERS: Final = "c"
 _GENERAL: Final = "g"
 
 _BY_CODE: Final[dict[str, _Scalar]] = {
     **{scalar.code: scalar for scalar in _SCALARS.values()},
     _NONE: _Scalar(_NONE, None),
     _MIXED: _Scalar(_MIXED, _Flat),
+    # psycopg 2: the items of its memoryviews are characters (bytes of length 1), not numbers.
+    _CHARACTERS: _Scalar(_CHARACTERS, bytes, lambda data: memoryview(data).cast("c")),
     _GENERAL: _Scalar(_GENERAL, bytes, load_value),
 }
 
@@ -209,8 +212,17 @@ def _describe(column: Column, careful: bool) -> tuple[list[Any], Column | None]:
         return _describe_datetimes(column, optional)
     if kind is time and any(t is not None and (t.tzinfo is not None or t.fold) for t in column):
         return _general(column)
-    wire = [v if v is None else plain_bytes(v) for v in column] if kind is memoryview else None
-    return [scalar.code, optional], wire
+    if kind is memoryview:
+        return _describe_memoryviews(column, optional)
+    return [scalar.code, optional], None
+
+
+def _describe_memoryviews(column: Column, optional: bool) -> tuple[list[Any], Column | None]:
+    wire = [None if value is None else plain_bytes(value) for value in column]
+    formats = {value.format for value in column if value is not None}
+    if len(formats) > 1:
+        return _general(column)
+    return [_CHARACTERS if "c" in formats else _SCALARS[memoryview].code, optional], wire
 
 
 def _describe_datetimes(column: Column, optional: bool) -> tuple[list[Any], Column | None]:

@@ -27,6 +27,8 @@ MAX_DEPTH: Final = 64
 _MARK: Final = "$"
 _MARK_JSON: Final = b'"$"'
 _MICROSECOND: Final = timedelta(microseconds=1)
+#: Items of the memoryviews that are known: numbers, or (psycopg 2) bytes of length 1.
+_BYTE_FORMATS: Final = ("B", "c")
 
 _encode_json = msgspec.json.Encoder().encode
 _decode_json = msgspec.json.Decoder().decode
@@ -171,7 +173,7 @@ def _base64(value: bytes | bytearray) -> str:
 
 
 def _write_memoryview(value: memoryview, depth: int) -> Any:
-    return _tag("memoryview", _base64(plain_bytes(value)))
+    return _tag("memoryview", _base64(plain_bytes(value)), value.format)
 
 
 def plain_bytes(value: memoryview) -> bytes:
@@ -180,9 +182,15 @@ def plain_bytes(value: memoryview) -> bytes:
     Raises:
         Unencodable: its items are not plain bytes in one dimension.
     """
-    if value.format != "B" or value.ndim != 1:
+    if value.format not in _BYTE_FORMATS or value.ndim != 1:
         raise Unencodable(memoryview, "not of plain bytes")
     return value.tobytes()
+
+
+def _read_memoryview(text: str, items: str) -> memoryview:
+    if items not in _BYTE_FORMATS:
+        raise Damaged("not of plain bytes")
+    return memoryview(_read_bytes(text)).cast(items)  # type: ignore[call-overload, no-any-return]
 
 
 def _write_datetime(value: datetime, depth: int) -> Any:
@@ -329,7 +337,7 @@ _READERS: Final[dict[str, Callable[..., Any]]] = {
     "str": lambda text: _read_bytes(text).decode("utf-8", "surrogatepass"),
     "bytes": _read_bytes,
     "bytearray": lambda text: bytearray(_read_bytes(text)),
-    "memoryview": lambda text: memoryview(_read_bytes(text)),
+    "memoryview": _read_memoryview,
     "tuple": lambda items: tuple(map(_lift, items)),
     "set": lambda items: set(map(_lift, items)),
     "frozenset": lambda items: frozenset(map(_lift, items)),

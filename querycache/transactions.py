@@ -24,6 +24,9 @@ Result = TypeVar("Result")
 #: `PQTRANS_IDLE` of libpq, which psycopg 2 and 3 hand on.
 _IDLE = 0
 
+#: `STATUS_BEGIN` of psycopg 2; connections of psycopg 3 have no such attribute.
+_BEGUN = 2
+
 #: Bytes of rows that an overlay may hold before it starts afresh.
 OVERLAY_BYTES = 16 * 1024 * 1024
 
@@ -261,14 +264,21 @@ class Transaction:
         elif connection.vendor == "postgresql":
             if driver.info.transaction_status == _IDLE:
                 self.over()
+                if getattr(driver, "status", None) == _BEGUN:
+                    # psycopg 2 does not see a raw COMMIT: it sends no BEGIN before the next
+                    # statement, which so commits by itself.
+                    self._doubt()
             elif connection.autocommit:
                 self.manual = True
         elif unclear:
-            # From now on each write is announced both as a transaction of its own and with the
-            # next commit, and nothing is served.
-            self.doubtful = True
-            self.session.unknown_isolation = True
-            self.forget_seen()
+            self._doubt()
+
+    def _doubt(self) -> None:
+        # From now on each write is announced both as a transaction of its own and with the next
+        # commit, and nothing is served.
+        self.doubtful = True
+        self.session.unknown_isolation = True
+        self.forget_seen()
 
     def note(self, tables: Iterable[str]) -> None:
         """Note a write of the open transaction."""

@@ -30,6 +30,8 @@ def same(left: Any, right: Any) -> bool:
         return struct.pack("d", left) == struct.pack("d", right)
     if kind is Decimal:
         return left.as_tuple() == right.as_tuple()
+    if kind is memoryview:
+        return left.format == right.format and left == right
     if kind in (list, tuple):
         return len(left) == len(right) and all(map(same, left, right))
     if kind is dict:
@@ -140,6 +142,9 @@ OTHERS: list[Any] = [
     memoryview(b""),
     memoryview(b"abc"),
     memoryview(b"abcdef")[::2],
+    # What psycopg 2 makes of bytea.
+    memoryview(b"").cast("c"),
+    memoryview(b"abc").cast("c"),
     date.min,
     date.max,
     timedelta(0),

@@ -167,6 +167,8 @@ def general(tree: object) -> bytes:
         ["timedelta", 10**10, 0, 0],
         ["UUID", "5"],
         ["IPv4Address", 5],
+        ["memoryview", "YWJjZA=="],
+        ["memoryview", "YWJjZA==", "I"],
         ["IPv4Network", "1.2.3.4/8"],
         ["set", [[1]]],
         ["dict", [[[], 1]]],

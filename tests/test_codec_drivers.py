@@ -66,6 +66,18 @@ def test_ranges_of_psycopg2() -> None:
                 assert same(getattr(flat, name), getattr(value, name))
 
 
+def test_bytes_of_psycopg2(server: PostgresServer) -> None:
+    psycopg2 = pytest.importorskip("psycopg2")
+    address = f"host=127.0.0.1 port={server.port} user=postgres dbname=postgres"
+    connection = psycopg2.connect(address)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT '\\x00ff'::bytea, 1 UNION ALL SELECT NULL, 2 ORDER BY 2")
+        rows = cursor.fetchall()
+    connection.close()
+    assert list(rows[0][0]) == [b"\0", b"\xff"]
+    assert_round_trip(rows)
+
+
 def test_rows_of_sqlite() -> None:
     connection = sqlite3.connect(":memory:")
     rows = connection.execute(
@@ -77,15 +89,20 @@ def test_rows_of_sqlite() -> None:
 
 
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+def server() -> Iterator[PostgresServer]:
     try:
-        server = PostgresServer().start()
+        started = PostgresServer().start()
     except Unavailable as reason:
         require(reason)
-    with server:
-        address = f"host=127.0.0.1 port={server.port} user=postgres dbname=postgres"
-        with psycopg.connect(address) as connection:
-            yield connection
+    with started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def postgres(server: PostgresServer) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    address = f"host=127.0.0.1 port={server.port} user=postgres dbname=postgres"
+    with psycopg.connect(address) as connection:
+        yield connection
 
 
 POSTGRES_VALUES = """

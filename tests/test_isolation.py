@@ -62,7 +62,7 @@ def _snapshot_stays_apart(using: str, reader: str, cache: QueryCache) -> None:
 @postgresql
 @pytest.mark.parametrize("level", ["REPEATABLE_READ", "SERIALIZABLE"])
 def test_snapshots_of_postgresql(database: str, cache: QueryCache, level: str) -> None:
-    from psycopg import IsolationLevel
+    from django.db.backends.postgresql.psycopg_any import IsolationLevel
 
     seed(database)
     options = {"isolation_level": IsolationLevel[level]}
@@ -283,7 +283,7 @@ def test_a_deadlock_takes_the_own_view_along(database: str, cache: QueryCache) -
 
 @postgresql
 def test_a_commit_that_fails_takes_the_own_view_along(database: str, cache: QueryCache) -> None:
-    from psycopg import IsolationLevel
+    from django.db.backends.postgresql.psycopg_any import IsolationLevel
 
     seed(database)
     execute(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
+from io import StringIO
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 
 from querycache.cache import QueryCache
 from tests.environment import DATABASES, configure, elsewhere
@@ -99,7 +101,7 @@ def test_postgresql(database: str, cache: QueryCache, name: str) -> None:
 
 @postgresql
 def test_composed(database: str, cache: QueryCache) -> None:
-    from psycopg import sql
+    from django.db.backends.postgresql.psycopg_any import sql
 
     seed(database)
     watch = Watch(database)
@@ -123,6 +125,7 @@ def test_select_into_makes_a_table(database: str, cache: QueryCache) -> None:
 
 @postgresql
 def test_copy_in_and_out(database: str, cache: QueryCache) -> None:
+    pytest.importorskip("psycopg")
     seed(database)
     watch = Watch(database)
     with connections[database].cursor() as cursor:
@@ -139,7 +142,29 @@ def test_copy_in_and_out(database: str, cache: QueryCache) -> None:
 
 
 @postgresql
+def test_copy_of_psycopg2(database: str, cache: QueryCache) -> None:
+    if find_spec("psycopg") is not None:
+        pytest.skip("Django takes psycopg 3 where it is installed")
+    seed(database)
+    watch = Watch(database)
+    with connections[database].cursor() as cursor:
+        out = StringIO()
+        cursor.copy_expert("COPY library_genre TO STDOUT", out)
+        watch.check()
+        cursor.copy_expert("COPY library_genre (name) FROM STDIN", StringIO("expert\n"))
+        watch.check("library_genre")
+        cursor.copy_from(StringIO("from\n"), "library_genre", columns=["name"])
+        watch.check("library_genre")
+        with transaction.atomic(database):
+            cursor.copy_from(StringIO("again\n"), "library_genre", columns=["name"])
+            assert elsewhere(Genre.objects.using(database).count) == 4
+    assert len(out.getvalue().splitlines()) == 2
+    watch.check("library_genre")
+
+
+@postgresql
 def test_a_copy_that_fails(database: str, cache: QueryCache) -> None:
+    pytest.importorskip("psycopg")
     seed(database)
     watch = Watch(database)
     with connections[database].cursor() as cursor:

@@ -16,7 +16,7 @@ from tests.test_rawsql import ALL, QUERIES
 
 
 def test_text_of_what_drivers_take() -> None:
-    from psycopg import sql
+    sql = pytest.importorskip("psycopg.sql")
 
     composed = sql.SQL("SELECT {} FROM {}").format(sql.Literal("a'b"), sql.Identifier("s", 'T"x'))
     assert text_of("SELECT 1") == "SELECT 1"
