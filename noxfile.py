@@ -123,6 +123,13 @@ def stores(session: nox.Session) -> None:
 
 
 @nox.session
+def linearizability(session: nox.Session) -> None:
+    """Check recorded histories, with and without faults; `-- --long` has a million reads."""
+    install_for_tests(session)
+    session.run("python", "-m", "tests.history", *session.posargs)
+
+
+@nox.session
 def model(session: nox.Session) -> None:
     """Check the model of the stamp protocol with Spin; `-- --full` adds larger sizes."""
     session.run("python", "-m", "model.run", *session.posargs)

@@ -1,0 +1,147 @@
+"""Results of runs: rows for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tests.history.checker import BACKWARD, MEANINGS, STALE, Verdict
+from tests.history.registers import name_of
+from tests.history.scenario import Outcome
+
+
+def row_of(group: str, label: str, outcome: Outcome) -> dict[str, Any]:
+    """Return what is told of a run.
+
+    Args:
+        group: "history" or "fault".
+        label: what was done.
+        outcome: of the run.
+    """
+    scenario, verdict = outcome.scenario, outcome.verdict
+    fault = scenario.fault
+    return {
+        "group": group,
+        "label": label,
+        "cache": scenario.cache,
+        "database": scenario.database,
+        "store": scenario.store,
+        "seconds": round(outcome.seconds, 1),
+        "reads": verdict.reads,
+        "hits": verdict.hits,
+        "failed reads": verdict.failed,
+        "writes": dict(sorted(verdict.writes.items())),
+        "faults": dict(sorted(verdict.faults.items())),
+        "worst lag in ms": round(verdict.worst_lag / 1e6, 1),
+        "longest write in ms": round(verdict.longest_write / 1e6, 1),
+        "compared when quiet": verdict.compared,
+        "not served when quiet": verdict.unserved,
+        "promise": fault.promise if fault is not None else "nothing is stale",
+        "tried": outcome.tried,
+        "broken": broken(outcome),
+        "examples": [
+            {
+                "kind": each.kind,
+                "register": name_of(each.register),
+                "value": each.value,
+                "least": each.least,
+                "lag in ms": round(each.lag / 1e6, 3),
+                "hit": each.hit,
+            }
+            for each in verdict.examples
+        ],
+        "versions": outcome.versions,
+    }
+
+
+def broken(outcome: Outcome) -> list[str]:
+    """Return what of the promise did not hold in a run, in words."""
+    fault, verdict = outcome.scenario.fault, outcome.verdict
+    if fault is not None:
+        return fault.broken(verdict)
+    found = [f"{number} {kind}" for kind, number in verdict.faults.items()]
+    if verdict.failed:
+        found.append(f"{verdict.failed} reads failed")
+    if verdict.unserved and outcome.scenario.cache != "none":
+        found.append(f"{verdict.unserved} reads were not served when quiet")
+    return found
+
+
+def seen(verdict: Verdict) -> str:
+    """Return the faults of a verdict in short."""
+    if verdict.clean:
+        return "nothing"
+    found = ", ".join(f"{number} {kind}" for kind, number in sorted(verdict.faults.items()))
+    return f"{found}, by {verdict.worst_lag / 1e6:.0f} ms at most"
+
+
+def histories(rows: Iterable[dict[str, Any]]) -> str:
+    """Return a table of runs in which nothing went wrong, summed up by cache and pair."""
+    sums: dict[tuple[str, ...], list[int | float]] = {}
+    for row in rows:
+        if row["group"] != "history":
+            continue
+        key = (row["cache"], row["database"], row["store"], row["label"])
+        others = sum(n for kind, n in row["faults"].items() if kind not in (STALE, BACKWARD))
+        found = row["faults"]
+        sums[key] = [
+            *(row["reads"], row["hits"], row["writes"].get("committed", 0)),
+            *(found.get(STALE, 0), found.get(BACKWARD, 0), others, row["worst lag in ms"]),
+        ]
+    head = ["cache", "database", "store", "how", "reads", "hits", "writes", "stale", "backward"]
+    return table([*head, "other", "worst lag, ms"], [[*key, *sums[key]] for key in sums])
+
+
+def faults(rows: Iterable[dict[str, Any]]) -> str:
+    """Return a table of faults, summed up over databases and stores."""
+    sums: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if row["group"] != "fault":
+            continue
+        label = row["label"]
+        found = sums.setdefault(
+            label,
+            {"promise": row["promise"], "on": {}, "tried": 0, "reads": 0, "seen": {}, "refused": 0},
+        )
+        found["on"][f"{row['database']} {row['store']}"] = None
+        found["tried"] += row["tried"]
+        found["reads"] += row["reads"]
+        found["refused"] += row["writes"].get("refused", 0)
+        for kind, number in row["faults"].items():
+            found["seen"][kind] = found["seen"].get(kind, 0) + number
+    lines = []
+    for label, found in sums.items():
+        wrong = ", ".join(f"{number} {kind}" for kind, number in found["seen"].items())
+        refused = f"; {found['refused']} writes refused" if found["refused"] else ""
+        lines.append(
+            [
+                *(label, found["promise"], (wrong or "nothing stale") + refused),
+                *(found["tried"], found["reads"], len(found["on"])),
+            ]
+        )
+    return table(["fault", "promised", "seen", "tried", "reads", "pairs"], lines)
+
+
+def table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def text(result: dict[str, Any]) -> str:
+    """Return everything that people want to see of a result."""
+    rows = result["rows"]
+    parts = [histories(rows), faults(rows)]
+    wrong = [row for row in rows if row["broken"] and row["cache"] == "querycache"]
+    for row in wrong:
+        where = f"{row['database']}, {row['store']}, {row['label']}"
+        parts.append(f"BROKEN ({where}): {'; '.join(row['broken'])}\n{row['examples']}")
+    if any(row["faults"] for row in rows):
+        parts.append("\n".join(f"{kind}: {meaning}" for kind, meaning in MEANINGS.items()))
+    ours = [row for row in rows if row["cache"] == "querycache"]
+    parts.append(
+        f"{sum(row['reads'] for row in ours)} reads through querycache,"
+        f" {sum(row['hits'] for row in ours)} of them hits;"
+        f" {len(wrong)} of {len(ours)} runs broke a promise"
+    )
+    return "\n\n".join(part for part in parts if part.count("\n") != 1)

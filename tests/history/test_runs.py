@@ -1,0 +1,117 @@
+"""Short runs: querycache has no fault, and the checker sees those of others.
+
+`python -m tests.history --long` runs the same for longer, and everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.history import report
+from tests.history.checker import BACKWARD, STALE
+from tests.history.contenders import MUTANTS
+from tests.history.faults import FAULTS
+from tests.history.places import Places
+from tests.history.plan import HOW
+from tests.history.scenario import Outcome, Scenario, run
+from tests.servers import Unavailable, require
+
+#: A run ends when it has seen enough; this only keeps one that hangs from going on for ever.
+SECONDS = 90.0
+
+
+@pytest.fixture(scope="module")
+def places() -> Iterator[Places]:
+    with Places() as opened:
+        yield opened
+
+
+def made(scenario: Scenario, places: Places) -> Outcome:
+    try:
+        return run(replace(scenario, seconds=SECONDS), places)
+    except Unavailable as reason:
+        require(reason)
+
+
+@pytest.mark.parametrize(
+    ("database", "store", "how"),
+    [
+        ("sqlite", "memory", "threads"),
+        ("sqlite", "lmdb", "slow commits"),
+        ("postgresql", "redis", "as it is"),
+        ("postgresql", "redis", "near cache"),
+        ("mariadb", "memcached", "slow commits"),
+    ],
+)
+def test_no_read_is_older_than_it_may_be(
+    places: Places, database: str, store: str, how: str
+) -> None:
+    scenario = Scenario(database=database, store=store, reads=1500, lease=3)
+    outcome = made(replace(scenario, **HOW[how]), places)
+    assert report.broken(outcome) == []
+    verdict = outcome.verdict
+    assert verdict.hits > 20
+    assert verdict.compared > 50
+    assert verdict.writes["committed"] > 10
+    assert verdict.writes["rolled back"] > 1
+
+
+#: Writers a little way from the store, as on another machine.
+APART: dict[str, Any] = {"delays": {"writer": (0.005, 0.02)}, "reads": 3000, "lease": 3}
+
+
+def test_querycache_with_writers_far_from_the_store_has_no_stale_read(places: Places) -> None:
+    outcome = made(Scenario(database="postgresql", store="redis", **APART), places)
+    assert report.broken(outcome) == []
+    assert outcome.verdict.hits > 20
+
+
+def test_checker_finds_the_stale_reads_of_cachalot_in_the_same_run(places: Places) -> None:
+    pytest.importorskip("cachalot")
+    scenario = Scenario(database="postgresql", store="redis", cache="cachalot", **APART)
+    outcome = made(scenario, places)
+    assert outcome.verdict.faults[STALE] > 0
+    assert outcome.verdict.faults[BACKWARD] > 0
+    assert any(each.hit and each.kind == STALE for each in outcome.verdict.examples)
+
+
+def test_checker_finds_nothing_where_there_is_no_cache(places: Places) -> None:
+    scenario = Scenario(database="postgresql", store="redis", cache="none", reads=1000)
+    outcome = made(scenario, places)
+    assert outcome.verdict.clean
+    assert outcome.verdict.hits == 0
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_checker_finds_querycache_without_a_mechanism(places: Places, mutant: str) -> None:
+    # LMDB puts nothing in quarantine, which would hide most of the damage.
+    scenario = Scenario(store="lmdb", slow=0.01, reads=4000, mutant=mutant)
+    outcome = made(scenario, places)
+    assert outcome.verdict.faults[STALE] + outcome.verdict.faults[BACKWARD] > 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "database", "store"),
+    [
+        ("writer killed at random", "postgresql", "redis"),
+        ("writer killed at each step (before begin, after begin, before end, after end)",
+         "sqlite", "lmdb"),
+        ("store killed, restarted from an old dump", "sqlite", "redis"),
+        ("keys removed at random", "sqlite", "memcached"),
+        ("one writer cut off from the store", "sqlite", "redis"),
+        ("connection lost with COMMIT (it is run, the answer is lost)", "postgresql", "redis"),
+    ],
+)  # fmt: skip
+def test_promise_holds_while_things_break(
+    places: Places, fault: str, database: str, store: str
+) -> None:
+    chosen = FAULTS[fault]
+    scenario = Scenario(database=database, store=store, reads=800, tries=2, lease=3, fault=chosen)
+    outcome = made(replace(scenario, **chosen.changes), places)
+    assert report.broken(outcome) == []
+    assert outcome.tried >= 2
+    assert outcome.verdict.compared > 0
