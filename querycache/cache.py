@@ -70,7 +70,10 @@ class QueryCache:
     @cached_property
     def store(self) -> Store:
         """The store, opened by the first use."""
-        return self._open_store()
+        store = self._open_store()
+        if self.near is not None and self.config.near == "push":
+            self.near.follower = store.follow()
+        return store
 
     @property
     def up(self) -> bool:
@@ -93,15 +96,12 @@ class QueryCache:
         """
         near = self.near
         try:
-            if near is not None and (held := near.get(fingerprint)) is not None:
-                found = self.store.stamps(keys)
-                if None in found:
-                    return None, found
-                if b"".join(found) == held.stamps:  # type: ignore[arg-type]
+            if near is not None:
+                rows, stamps_now = near.look(self.store, fingerprint, keys)
+                if rows is not None:
                     self.counters.near += 1
-                    return held.rows(), found
-                # Another process may have stored the new result.
-                near.drop(fingerprint)
+                if stamps_now is not None:
+                    return rows, stamps_now
             found = self.store.read(entry_key(self.entry_prefix, fingerprint), keys)
         except FAILURES as error:
             self.failed(error)

@@ -11,6 +11,7 @@
 | W001 | a name in ``EXCLUDE`` or ``ONLY`` that matches no app, model or table |
 | W002 | a name in ``DEPENDS`` or ``TRIGGERS`` that is the table of no model |
 | W003 | a ``LEASE`` no longer than the ``TIMEOUT`` |
+| W004 | ``NEAR`` is ``"push"`` and the store is no Redis |
 | W010 | with ``--deploy``: a store that serves the processes of one machine only |
 | W011 | with ``--deploy``: a store that serves one process only |
 """
@@ -38,7 +39,10 @@ AppConfigs = Sequence[AppConfig] | None
 
 def register() -> None:
     """Register the checks; doing so again changes nothing."""
-    for check in (check_settings, check_secret_key, check_context, check_names, check_store):
+    for check in (
+        *(check_settings, check_secret_key, check_context, check_names, check_store),
+        check_near,
+    ):
         checks.register(check, TAG, checks.Tags.caches)
     checks.register(check_reach, TAG, checks.Tags.caches, deploy=True)
 
@@ -140,14 +144,25 @@ def check_store(app_configs: AppConfigs, **kwargs: Any) -> list[checks.CheckMess
     return []
 
 
+def check_near(app_configs: AppConfigs, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Report a near cache that nobody can tell of changes."""
+    config = _config()
+    if config is None or config.near != "push" or _kind(config) in ("redis", None):
+        return []
+    return [
+        checks.Warning(
+            'NEAR is "push", and the store does not tell of changes: only Redis does.',
+            'With this store it does what "checked" does; write that, or let STORE name a Redis.',
+            obj=_OBJ,
+            id="querycache.W004",
+        )
+    ]
+
+
 def check_reach(app_configs: AppConfigs, **kwargs: Any) -> list[checks.CheckMessage]:
     """Report a store that does not reach every process that a deployment may have."""
     config = _config()
-    try:
-        kind = None if config is None else conf.store_kind(config, settings.CACHES)
-    except ImproperlyConfigured:
-        # check_store reports it.
-        return []
+    kind = None if config is None else _kind(config)
     if kind == "lmdb":
         return [
             checks.Warning(
@@ -182,6 +197,14 @@ def _config() -> conf.Config | None:
         return None
     config = conf.load(raw)
     return None if config.mode == "off" else config
+
+
+def _kind(config: conf.Config) -> conf.StoreKind | None:
+    """Return the kind of store, None where it cannot be told, which `check_store` reports."""
+    try:
+        return conf.store_kind(config, settings.CACHES)
+    except ImproperlyConfigured:
+        return None
 
 
 def _table_names(config: conf.Config) -> Iterator[tuple[str, str]]:

@@ -71,7 +71,7 @@ class Config:
     on_store_failure: Literal["proceed", "raise"]
     lease_ms: int
     timeout: float
-    near: Literal["off", "checked"]
+    near: Literal["off", "checked", "push"]
     near_bytes: int
     depends: Mapping[str, tuple[str, ...]]
     triggers: Mapping[str, tuple[str, ...]]
@@ -187,7 +187,11 @@ KEYS: Final[Mapping[str, Key]] = MappingProxyType(
         "TIMEOUT": Key(
             0.25, "a number of seconds above 0, at most 10", values.number(0, 10, open_low=True)
         ),
-        "NEAR": Key("off", "'off' or 'checked'", values.choice("off", "checked")),
+        "NEAR": Key(
+            "off",
+            "one of 'off', 'checked', 'push'",
+            values.choice("off", "checked", "push"),
+        ),
         "NEAR_BYTES": Key(
             64 * 1024 * 1024,
             "a whole number of bytes above 0, or a size such as '64mb'",

@@ -2,6 +2,9 @@
 
 A near hit fetches the stamps and nothing else: no entry crosses the network, nothing is opened or
 decoded. The stamps decide, as they do for entries of the store, so the promise is the same.
+
+With a follower even the stamps are known beforehand, and a hit asks nobody. It may then come a
+message's way after a write has ended: a weaker promise, which is why a project has to ask for it.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import Any
 
 from querycache import codec
 from querycache.generations import Generations
+from querycache.stores.base import Follower, Store
 
 Row = tuple[Any, ...]
 
@@ -70,8 +74,47 @@ class NearCache:
 
     def __init__(self, size: int) -> None:
         self._held: Generations[Held] = Generations(size)
-        #: Read by every lookup.
+        #: Knows stamps without asking for them; None where they are asked for.
+        self.follower: Follower | None = None
         self.get = self._held.get
+
+    def look(
+        self, store: Store, fingerprint: bytes, keys: Sequence[bytes]
+    ) -> tuple[list[Row] | None, Sequence[bytes | None] | None]:
+        """Look for a result that is held and valid.
+
+        Args:
+            store: tells the stamps.
+            fingerprint: of the query.
+            keys: of the stamps of its dependencies.
+
+        Returns:
+            The rows and the stamps; no rows but stamps where no entry could be valid under these;
+            and neither where the store may have an entry.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
+        held = self.get(fingerprint)
+        if held is None:
+            return None, None
+        follower = self.follower
+        if follower is None:
+            found = store.stamps(keys)
+        else:
+            known = follower.known(keys)
+            if known is not None and b"".join(known) == held.stamps:
+                return held.rows(), known
+            ticket = follower.ticket()
+            found = store.stamps(keys)
+            follower.note(ticket, keys, found)
+        if None in found:
+            return None, found
+        if b"".join(found) == held.stamps:  # type: ignore[arg-type]
+            return held.rows(), found
+        # Another process may have stored the new result.
+        self._held.drop(fingerprint)
+        return None, None
 
     def put(self, fingerprint: bytes, stamps: bytes, rows: Sequence[Row], body: bytes) -> None:
         """Hold a result.
@@ -90,10 +133,6 @@ class NearCache:
         else:
             held = Held(stamps, None, body)
         self._held.put(fingerprint, held, cost)
-
-    def drop(self, fingerprint: bytes) -> None:
-        """Hold a result no more."""
-        self._held.drop(fingerprint)
 
     def empty(self) -> None:
         """Drop everything; what a forked child does first."""

@@ -33,6 +33,7 @@ ALL = [
     checks.check_secret_key,
     checks.check_context,
     checks.check_names,
+    checks.check_near,
     checks.check_store,
     checks.check_reach,
 ]
@@ -156,6 +157,13 @@ def test_model_where_a_table_is_meant() -> None:
 def test_lease_must_outlast_the_timeout() -> None:
     assert only(LEASE=2, TIMEOUT=2).id == "querycache.W003"
     assert ids(STORE="memory://", LEASE=2, TIMEOUT=1.9) == ["W011"]
+
+
+def test_only_redis_tells_of_changes() -> None:
+    assert only(NEAR="push").id == "querycache.W004"
+    assert only(NEAR="push").hint
+    assert ids(STORE="redis://localhost", NEAR="push") == []
+    assert ids(STORE="memory://", NEAR="checked") == ["W011"]
 
 
 def test_store_whose_client_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

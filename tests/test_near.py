@@ -15,10 +15,13 @@ import querycache
 from querycache import install
 from querycache.cache import QueryCache
 from querycache.near import NearCache
-from tests.environment import STORES, configure, elsewhere
+from querycache.runtime import transaction_of
+from querycache.stores import open_store
+from tests.environment import STORES, Environment, configure, elsewhere
 from tests.hooks import HookedStore
 from tests.library.models import Publisher
 from tests.processes import Peer, Place
+from tests.servers import Unavailable, require
 
 STAMPS = b"s" * 49
 
@@ -101,6 +104,66 @@ def test_a_hit_asks_for_the_stamps_alone(near: QueryCache, database: str) -> Non
     del asked[:]
     names(database)
     assert asked == ["stamps"]
+
+
+@pytest.fixture
+def pushed(database: str, environment: Environment) -> Iterator[QueryCache]:
+    """querycache with a near cache that Redis tells of changes."""
+    try:
+        url = environment.store_url("redis")
+    except Unavailable as reason:
+        require(reason)
+    prefix = f"push{os.urandom(4).hex()}"
+    yield configure(STORE=url, NEAR="push", LEASE=0.2, KEY_PREFIX=prefix).cache
+    install.uninstall()
+
+
+class TestPush:
+    def test_a_hit_asks_nobody(self, pushed: QueryCache, database: str) -> None:
+        Publisher.objects.using(database).create(name="old")
+        self.know(pushed, database)
+        with connections[database].execute_wrapper(_no_query):
+            assert names(database) == ["old"]
+
+    def test_own_writes_are_seen_at_once(self, pushed: QueryCache, database: str) -> None:
+        Publisher.objects.using(database).create(name="0")
+        for value in range(1, 30):
+            self.know(pushed, database)
+            Publisher.objects.using(database).update(name=str(value))
+            assert names(database) == [str(value)]
+
+    def test_others_writes_are_seen_when_they_are_told(
+        self, pushed: QueryCache, database: str
+    ) -> None:
+        Publisher.objects.using(database).create(name="0")
+        for value in range(1, 10):
+            self.know(pushed, database)
+            # What another process does to the store.
+            keys = _stamp_keys(database)
+            other = open_store(pushed.config.store, pushed.config.store_options())
+            token = os.urandom(16)
+            other.begin(keys, token)
+            with querycache.disabled(), connections[database].cursor() as cursor:
+                cursor.cursor.execute("UPDATE library_publisher SET name = %s", [str(value)])
+            other.end(keys, token)
+            other.close()
+            while names(database) != [str(value)]:
+                pass
+
+    def know(self, cache: QueryCache, database: str) -> None:
+        """Read until a hit asks nobody."""
+        store = cache.store if not isinstance(cache.store, HookedStore) else cache.store.inner
+        hooked = HookedStore(store)
+        vars(cache)["store"] = hooked
+        while True:
+            del hooked.calls[:]
+            names(database)
+            if not hooked.calls:
+                return
+
+
+def _stamp_keys(database: str) -> tuple[bytes, ...]:
+    return transaction_of(connections[database]).database.stamp_keys({Publisher._meta.db_table})
 
 
 def test_callers_share_no_list(near: QueryCache) -> None:

@@ -61,6 +61,34 @@ class StoreInfo:
     details: dict[str, str] = field(default_factory=dict)
 
 
+class Follower(ABC):
+    """What knows stamps without asking for them, as a store tells it of every change.
+
+    What it knows may be behind the store by as long as a message takes; each class says by how much
+    more where the connection is dead. Safe between threads and after a fork; raises nothing.
+    """
+
+    @abstractmethod
+    def known(self, keys: Sequence[bytes]) -> list[bytes] | None:
+        """Return the settled stamps of these keys, None where it does not know them all."""
+
+    @abstractmethod
+    def ticket(self) -> object:
+        """Return what to `note` the answer with to a question that is asked from now on."""
+
+    @abstractmethod
+    def note(self, ticket: object, keys: Sequence[bytes], found: Sequence[bytes | None]) -> None:
+        """Take over what the store has answered, unless a change was told since the ticket."""
+
+    @abstractmethod
+    def forget(self, keys: Sequence[bytes]) -> None:
+        """Know these no more: this process has changed them, and need not wait to be told."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the connection and of all that is known."""
+
+
 class Store(ABC):
     """Entries and stamps behind one small interface; safe to use from threads and after a fork.
 
@@ -124,6 +152,10 @@ class Store(ABC):
         Every stamp that is settled from now on for a write that is not over yet has a greater
         sequence, or another era in the first bytes of its nonce.
         """
+
+    def follow(self) -> Follower | None:
+        """Return what follows the stamps of this store; None where the store does not tell."""
+        return None
 
     @abstractmethod
     def clear(self) -> None:

@@ -12,6 +12,7 @@ from querycache import stamps as protocol
 from querycache.stores import redis_wire as wire
 from querycache.stores.base import Store, StoreError, StoreInfo, StoreOptions
 from querycache.stores.redis_scripts import BEGIN, CLOCK, END, MOST_KEYS, SETTLE, TOUCH, Script
+from querycache.stores.redis_tracking import Tracking
 from querycache.stores.redis_wire import Link, Links, errors, pack
 
 logger = logging.getLogger("querycache.redis")
@@ -67,6 +68,7 @@ class RedisStore(Store):
         self._entries = _literal(prefix) + b":e:*"
         self._stamps = _literal(prefix) + b":s:*"
         self._links = Links(connection_class, settings, self._check)
+        self._follower: Tracking | None = None
 
     @classmethod
     def from_url(cls, url: str, options: StoreOptions, *, defer: bool = False) -> Self:
@@ -155,6 +157,12 @@ class RedisStore(Store):
             return protocol.Clock(0, b"", wall)
         return protocol.Clock(int(counter[:_ERA]), counter[_ERA:], wall)
 
+    def follow(self) -> Tracking:
+        if self._follower is None:
+            prefix = self.options.prefix.encode() + b":s:"
+            self._follower = Tracking(self._links.connect, prefix, self.options.timeout)
+        return self._follower
+
     def clear(self) -> None:
         self._links.call(_remove, self._entries)
 
@@ -177,10 +185,16 @@ class RedisStore(Store):
         )
 
     def close(self) -> None:
+        if self._follower is not None:
+            self._follower.close()
         self._links.close()
 
     def _step(self, script: Script, stamps: Sequence[bytes], token: bytes) -> Any:
-        return self._links.call(_run, *self._packed(script, stamps, token))
+        try:
+            return self._links.call(_run, *self._packed(script, stamps, token))
+        finally:
+            if self._follower is not None:
+                self._follower.forget(stamps)
 
     def _packed(self, script: Script, stamps: Sequence[bytes], token: bytes) -> tuple[bytes, bytes]:
         # The command, and the one for a server that does not know the script (yet, or any more).

@@ -52,10 +52,10 @@ class Link:
         connection: a connection of redis-py that is connected.
     """
 
-    __slots__ = ("_connection", "_owed")
+    __slots__ = ("_connection", "_owed", "connection")
 
     def __init__(self, connection: Any) -> None:
-        self._connection = connection
+        self._connection = self.connection = connection
         self._owed: list[bytes] = []
 
     def ask(self, command: bytes) -> Any:
@@ -197,6 +197,14 @@ class Links:
             with contextlib.suppress(errors.RedisError, OSError):
                 link.settle_debts()
             self._drop(link)
+
+    def connect(self) -> Any:
+        """Return a connection of redis-py for somebody's own use, looked at as every other.
+
+        Raises:
+            StoreError: the server does not answer or refuses.
+        """
+        return self._open().connection
 
     def _open(self) -> Link:
         connection = self._class(**self._settings)
