@@ -14,7 +14,7 @@ from querycache.counters import Counters, Stats
 from querycache.keys import EVERYTHING
 from querycache.runtime import runtime, transaction_of
 from querycache.targets import Target, resolve
-from querycache.writes import announce
+from querycache.writes import announce, tell
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
@@ -40,10 +40,11 @@ def invalidate(*targets: Target, using: str | None = None) -> None:
             return
         connection = connections[alias]
         transaction = transaction_of(connection)
-        cache = transaction.cache
-        cache.end(transaction.database.stamp_keys(tables), None)
         if transaction.open:
+            transaction.cache.end(transaction.database.stamp_keys(tables), None)
             transaction.note(tables)
+        else:
+            tell(transaction, tables)
         transaction.forget_seen()
         announce(transaction, tables)
 
@@ -73,7 +74,8 @@ def last_write(*targets: Target, using: str | None = None) -> datetime.datetime 
         transaction = transaction_of(connections[alias])
         cache = transaction.cache
         keys = transaction.database.stamp_keys(tables | {EVERYTHING})
-        found = cache.read_stamps(keys) if cache.up else None
+        usable = cache.up and transaction.database.watch.clear(transaction, thorough=True)
+        found = cache.read_stamps(keys) if usable else None
         if found is None:
             return None
         if not all(map(stamps.is_settled, found)):

@@ -12,6 +12,7 @@ class QuerycacheConfig(AppConfig):
     name = "querycache"
     label = "querycache"
     verbose_name = "querycache"
+    default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         """Install; what is wrong with the settings is told by checks and by the first query."""

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from querycache import codec, stamps
 from querycache.breaker import Breaker
@@ -21,6 +22,9 @@ from querycache.keys import entry_key
 from querycache.leases import Lease, LeaseKeeper
 from querycache.near import NearCache
 from querycache.stores.base import Store, StoreError, StoreUnusable
+
+if TYPE_CHECKING:
+    from querycache.watch import Watch
 
 logger = logging.getLogger("querycache.cache")
 
@@ -52,6 +56,10 @@ class QueryCache:
         self.entry_prefix = f"{config.key_prefix}:e:{self.sealer.tag}:"
         self.strict = config.consistency == "strict"
         self.ignores_raw = config.raw_sql == "ignore"
+        #: Writes that the store cannot be told of are written down in their database.
+        self.journals = config.on_store_failure == "journal"
+        #: Of each database; weak, since in-memory databases come and go.
+        self.watches: WeakSet[Watch] = WeakSet()
         #: Shadow mode never serves: every hit is run on the database and compared.
         self.shadow = config.mode == "shadow"
         self.inspects = self.shadow or config.verify > 0
@@ -242,19 +250,23 @@ class QueryCache:
 
     def end(self, keys: Sequence[bytes], lease: Lease | None) -> None:
         """Announce that a write is over, whatever became of it; never raises."""
-        self.counters.invalidations += 1
-        if lease is not None:
-            self.keeper.release(lease)
-            try:
-                self.store.end(keys, lease.token)
-            except FAILURES as error:
-                self.failed(error)
-                # A lease that has lasted is in the store and runs out by itself. Under one that had
-                # run out before, readers may have stored what the write has changed.
-                if not self.keeper.covers(lease):
-                    self.owe(keys)
-        elif not self.touch(keys):
+        if not self.told(keys, lease):
             self.owe(keys)
+
+    def told(self, keys: Sequence[bytes], lease: Lease | None) -> bool:
+        """Announce that a write is over, and tell whether no entry from before it is ever a hit."""
+        self.counters.invalidations += 1
+        if lease is None:
+            return self.touch(keys)
+        self.keeper.release(lease)
+        try:
+            self.store.end(keys, lease.token)
+        except FAILURES as error:
+            self.failed(error)
+            # A lease that has lasted is in the store and runs out by itself. Under one that had
+            # run out before, readers may have stored what the write has changed.
+            return self.keeper.covers(lease)
+        return True
 
     def touch(self, keys: Sequence[bytes]) -> bool:
         """Invalidate without a lease; tells whether the store has acknowledged."""
@@ -294,7 +306,8 @@ class QueryCache:
         if not self.breaker.acquire_probe():
             return False
         try:
-            self.store.stamps([f"{self.config.key_prefix}:s:probe".encode()])
+            # A store that answers and changes nothing (it is full, say) is down as well.
+            self.store.touch([f"{self.config.key_prefix}:s:probe".encode()])
             # From here on writes announce themselves, so that the debts come to an end.
             self._paying = True
             while not self._paid():
@@ -319,6 +332,9 @@ class QueryCache:
             }
             if self._debts:
                 return False
+            # Nothing is served before the journals have been read.
+            for watch in list(self.watches):
+                watch.expire()
             # Under the lock, so that no write is owed by a process that serves.
             self.breaker.reset()
             return True
@@ -330,6 +346,8 @@ class QueryCache:
         self.breaker.after_fork()
         self._debts_lock = threading.Lock()
         self._paying = False
+        for watch in list(self.watches):
+            watch.after_fork()
         self.keeper.after_fork()
         if self.near is not None:
             self.near.empty()

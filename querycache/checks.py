@@ -1,4 +1,4 @@
-"""System checks of the settings; none of them connects to a store or a database.
+"""System checks of the settings; only those of databases connect to one, when Django asks for it.
 
 | id | what it finds |
 | --- | --- |
@@ -12,6 +12,7 @@
 | W002 | a name in ``DEPENDS`` or ``TRIGGERS`` that is the table of no model |
 | W003 | a ``LEASE`` no longer than the ``TIMEOUT`` |
 | W004 | ``NEAR`` is ``"push"`` and the store is no Redis |
+| W020 | a database without the tables of this app: the journal cannot be kept |
 | W010 | with ``--deploy``: a store that serves the processes of one machine only |
 | W011 | with ``--deploy``: a store that serves one process only |
 """
@@ -26,8 +27,9 @@ from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
 
-from querycache import conf
+from querycache import conf, journal
 from querycache.stores import open_store
 from querycache.stores.base import StoreUnusable
 
@@ -45,6 +47,7 @@ def register() -> None:
     ):
         checks.register(check, TAG, checks.Tags.caches)
     checks.register(check_reach, TAG, checks.Tags.caches, deploy=True)
+    checks.register(check_tables, TAG, checks.Tags.database)
 
 
 def check_settings(app_configs: AppConfigs, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -184,6 +187,37 @@ def check_reach(app_configs: AppConfigs, **kwargs: Any) -> list[checks.CheckMess
             )
         ]
     return []
+
+
+def check_tables(
+    app_configs: AppConfigs, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[checks.CheckMessage]:
+    """Report databases that have no journal, where there is to be one."""
+    config = _config()
+    if config is None or config.on_store_failure != "journal":
+        return []
+    found: list[checks.CheckMessage] = []
+    for alias in databases or ():
+        connection = connections[alias]
+        if config.databases is not None and alias not in config.databases:
+            continue
+        try:
+            missing = journal.supported(connection) and not journal.exists(connection)
+        except journal.errors(connection):
+            # What else is wrong with it, others say.
+            continue
+        if missing:
+            found.append(
+                checks.Warning(
+                    f"The database {alias} has no table {journal.JOURNAL}.",
+                    "Run manage.py migrate (and let routers allow the app querycache in it). "
+                    "Until then writes that the store cannot be told of are remembered by their "
+                    "process alone.",
+                    obj=_OBJ,
+                    id="querycache.W020",
+                )
+            )
+    return found
 
 
 def _raw() -> object:

@@ -68,7 +68,7 @@ class Config:
     key_prefix: str
     databases: frozenset[str] | None
     consistency: Literal["strict", "bounded"]
-    on_store_failure: Literal["proceed", "raise"]
+    on_store_failure: Literal["journal", "proceed", "raise"]
     lease_ms: int
     timeout: float
     near: Literal["off", "checked", "push"]
@@ -176,7 +176,9 @@ KEYS: Final[Mapping[str, Key]] = MappingProxyType(
         ),
         "CONSISTENCY": Key("strict", "'strict' or 'bounded'", values.choice("strict", "bounded")),
         "ON_STORE_FAILURE": Key(
-            "proceed", "'proceed' or 'raise'", values.choice("proceed", "raise")
+            "journal",
+            "'journal', 'proceed' or 'raise'",
+            values.choice("journal", "proceed", "raise"),
         ),
         "LEASE": Key(
             5.0,

@@ -21,12 +21,15 @@ from querycache.selection import Selection
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
+    from querycache.watch import Watch
+
 #: Texts that are remembered per database; a program that makes up more starts afresh.
 _REMEMBERED = 4096
 #: Longer statements (bulk inserts) are analysed every time rather than kept as keys.
 _LONGEST = 20_000
 
 _SYSTEM_TABLES = ("pg_", "sqlite_", "information_schema", "pragma_")
+_OWN_TABLES = "querycache_"
 _SYSTEM_SCHEMAS = frozenset(
     {"pg_catalog", "information_schema", "mysql", "performance_schema", "sys"}
 )
@@ -104,6 +107,8 @@ class Database:
     ) -> None:
         self.identity = identity
         self.selection = selection
+        #: Its journal; put there by whoever makes the database known.
+        self.watch: Watch
         self._vendor = vendor
         self._name = name
         self._prefix = config.key_prefix
@@ -169,6 +174,8 @@ class Database:
         for table in sorted(tables):
             if table.startswith(_SYSTEM_TABLES):
                 return Plan(f"it reads the database's own catalogue ({table})")
+            if table.startswith(_OWN_TABLES):
+                return Plan(f"{table} is querycache's own, and written behind Django's back")
             if not self.selection.covers(table):
                 return Plan(f"the table {table} is left out by EXCLUDE or ONLY")
         ordered = (EVERYTHING, *sorted(tables))

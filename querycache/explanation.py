@@ -147,6 +147,8 @@ def _look(
             return _look_overlay(transaction, tables, stamp_keys, fingerprint, snapshot)
     if not cache.up:
         return False, "the store is down", None, None
+    if not transaction.database.watch.clear(transaction):
+        return False, "the journal of the database is not read yet", None, None
     try:
         entry, *found = cache.store.read(key, stamp_keys)
     except Exception as error:  # noqa: BLE001 - people want to read whatever it is
@@ -186,7 +188,8 @@ def _look_overlay(
     cache = transaction.cache
     joined = b""
     if not snapshot:
-        found = cache.read_stamps(stamp_keys) if cache.up else None
+        usable = cache.up and transaction.database.watch.clear(transaction)
+        found = cache.read_stamps(stamp_keys) if usable else None
         if found is None or not all(map(stamps.is_settled, found)):
             return False, "a table is being written by others, or the store is down", None, None
         joined = b"".join(stamp for stamp in found if stamp is not None)

@@ -29,7 +29,7 @@ from querycache.runtime import Installed, connected, connecting, forked, runtime
 from querycache.selection import Selection
 from querycache.stores import open_store
 from querycache.stores.base import Store, StoreUnusable
-from querycache.writes import tell
+from querycache.writes import send
 
 
 def install() -> None:
@@ -218,7 +218,7 @@ def _set_autocommit(original: Callable[..., Any]) -> Callable[..., Any]:
             result = transaction.commit(lambda: original(self, autocommit, force_begin))
         finally:
             # Those of a commit that failed; others were sent before the hooks of the commit.
-            tell(transaction)
+            send(transaction)
         transaction.session.autocommit_off = False
         return result
 

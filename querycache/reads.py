@@ -11,6 +11,7 @@ from querycache import codec
 from querycache.cache import Row, flatten
 from querycache.dependencies import Plan
 from querycache.keys import Unkeyable, dump_parameters
+from querycache.leases import clock
 from querycache.runtime import runtime, transaction_of
 from querycache.session import Isolation
 from querycache.transactions import Seen, Transaction
@@ -96,6 +97,9 @@ def _read_shared(transaction: Transaction, query: Read, fingerprint: bytes) -> A
     cache = transaction.cache
     if cache.breaker.down and not cache.up:
         return _bypass(cache, query)
+    watch = transaction.database.watch
+    if watch.until < clock() and not watch.clear(transaction):
+        return _bypass(cache, query)
     plan = query.plan
     noted = transaction.noted
     rows, stamps = cache.lookup(fingerprint, plan.stamp_keys)
@@ -125,7 +129,8 @@ def _read_overlay(transaction: Transaction, query: Read, fingerprint: bytes, sna
     stamps = b""
     if not snapshot:
         # Others may commit to the same tables meanwhile.
-        found = cache.read_stamps(plan.stamp_keys) if cache.up else None
+        usable = cache.up and transaction.database.watch.clear(transaction)
+        found = cache.read_stamps(plan.stamp_keys) if usable else None
         joined = None if found is None else cache.usable(plan.stamp_keys, found)
         if joined is None:
             return _bypass(cache, query)

@@ -13,6 +13,7 @@ from querycache.keys import database_identity
 from querycache.selection import Selection
 from querycache.session import MemoryNames, Session, identify
 from querycache.transactions import Transaction
+from querycache.watch import Watch
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -54,6 +55,9 @@ class Installed:
                     self.cache.config,
                     self.selection,
                 )
+                private = identity.startswith(MemoryNames.START)
+                found.watch = Watch(self.cache, found, private=private)
+                self.cache.watches.add(found.watch)
                 # In-memory databases come and go with their connections.
                 if len(self._databases) >= 256:
                     self._databases.clear()

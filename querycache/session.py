@@ -227,7 +227,7 @@ class Session:
         if vendor == "sqlite":
             # In WAL mode a cursor that is still being read keeps the whole connection in the state
             # of its first row: https://www.sqlite.org/isolation.html
-            return not self.dirty_reads and not self._reading()
+            return not self.dirty_reads and not self.reading()
         if vendor == "mysql":
             return self.isolation is not Isolation.OTHER
         return True
@@ -271,7 +271,8 @@ class Session:
         while self._unfinished:
             self._unfinished.popitem()[1][1]()
 
-    def _reading(self) -> bool:
+    def reading(self) -> bool:
+        """Tell whether a cursor of SQLite is being read, whose state all statements see then."""
         if self._cursors:
             # A cursor that was dropped without a close is closed by its finalizer.
             for name, cursor in list(self._cursors.items()):
@@ -295,6 +296,9 @@ class MemoryNames:
     each, which is another database from then on.
     """
 
+    #: What their names begin with, and no others.
+    START = "sqlite:memory:"
+
     def __init__(self) -> None:
         self._shared: dict[str, tuple[str, weakref.WeakSet[Any]]] = {}
         self._named: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -304,13 +308,13 @@ class MemoryNames:
         self._named.add(connection)
         name = str(connection.settings_dict["NAME"])
         if "cache=shared" not in name:
-            return f"sqlite:memory:{os.urandom(16).hex()}"
+            return self.START + os.urandom(16).hex()
         found = self._shared.get(name)
         if found is None or not any(user.connection is not None for user in found[1]):
             found = (os.urandom(16).hex(), weakref.WeakSet())
             self._shared[name] = found
         found[1].add(connection)
-        return f"sqlite:memory:{found[0]}"
+        return self.START + found[0]
 
     def forked(self) -> list[BaseDatabaseWrapper]:
         """Forget all names, in a child; returns the connections that need new ones."""

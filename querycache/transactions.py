@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from querycache.dependencies import Database, Effect
 from querycache.rawsql import Kind, Statement
 from querycache.session import Session
+from querycache.watch import Moment
 from querycache.writes import Write
 
 if TYPE_CHECKING:
@@ -193,7 +194,10 @@ class Transaction:
         inside = self.open
         if self._commits(effect) or (effect.unclear and inside):
             self.note(writes)
-            with self.writing(writes | self.written.keys()):
+            moment = Moment.ALONE
+            if inside:
+                moment = Moment.WITHIN if writes or effect.unclear else Moment.COMMIT
+            with self.writing(writes | self.written.keys(), moment):
                 result = execute()
         elif not writes:
             result = execute()
@@ -218,7 +222,7 @@ class Transaction:
         self, writes: frozenset[str], execute: Callable[[], Result], wrapper: CursorWrapper
     ) -> Result:
         """Run a statement that is a transaction of its own."""
-        write = Write(self, writes)
+        write = Write(self, writes, Moment.ALONE)
         try:
             result = execute()
         except BaseException:
@@ -353,8 +357,12 @@ class Transaction:
     # -- commits -------------------------------------------------------------------------------
 
     @contextmanager
-    def writing(self, tables: Iterable[str]) -> Iterator[None]:
+    def writing(self, tables: Iterable[str], moment: Moment = Moment.ALONE) -> Iterator[None]:
         """Announce a commit of writes to the tables before the block, and its end after it.
+
+        Args:
+            tables: what is committed.
+            moment: what the block has to do with the open transaction.
 
         Raises:
             StoreUnavailable: it may not go on, see `ON_STORE_FAILURE`; the block does not run.
@@ -363,7 +371,7 @@ class Transaction:
         if not tables:
             yield
             return
-        write = Write(self, tables)
+        write = Write(self, tables, moment)
         try:
             yield
         finally:
@@ -372,7 +380,7 @@ class Transaction:
     def commit(self, commit: Callable[[], Result]) -> Result:
         """Commit through Django's own `_commit`, or by turning autocommit on."""
         try:
-            with self.writing(self.written):
+            with self.writing(self.written, Moment.COMMIT):
                 result = commit()
         except BaseException:
             # What was written stays written: SQLite keeps a transaction open whose COMMIT failed.

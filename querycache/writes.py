@@ -8,7 +8,9 @@ from querycache.dependencies import ELSEWHERE
 from querycache.signals import invalidated
 
 if TYPE_CHECKING:
+    from querycache.leases import Lease
     from querycache.transactions import Transaction
+    from querycache.watch import Moment, Recorded
 
 
 class Write:
@@ -17,24 +19,51 @@ class Write:
     Args:
         transaction: of the connection that commits.
         tables: what is written.
+        moment: what it has to do with the open transaction.
 
     Raises:
         StoreUnavailable: it may not go on, see `ON_STORE_FAILURE`.
     """
 
-    __slots__ = ("_cache", "_keys", "_lease", "_tables", "_transaction")
+    __slots__ = ("_keys", "_lease", "_recorded", "_tables", "_transaction")
 
-    def __init__(self, transaction: Transaction, tables: frozenset[str]) -> None:
-        self._cache = transaction.cache
+    def __init__(self, transaction: Transaction, tables: frozenset[str], moment: Moment) -> None:
+        cache = transaction.cache
         self._transaction = transaction
         self._tables = tables
         self._keys = transaction.database.stamp_keys(tables)
-        self._lease = self._cache.begin(self._keys)
+        self._lease = cache.begin(self._keys)
+        self._recorded: Recorded | None = None
+        if self._lease is None and cache.strict and cache.journals:
+            self._recorded = transaction.database.watch.record(transaction, tables, moment)
 
     def end(self) -> None:
         """Announce that it is over, whatever became of it."""
-        self._cache.end(self._keys, self._lease)
-        announce(self._transaction, self._tables)
+        transaction = self._transaction
+        if self._recorded is not None:
+            # Whoever reads the journal tells the store; it is told now if that can be.
+            transaction.cache.told(self._keys, None)
+            transaction.database.watch.over(transaction, self._recorded)
+        else:
+            tell(transaction, self._tables, self._lease)
+        announce(transaction, self._tables)
+
+
+def tell(transaction: Transaction, tables: frozenset[str], lease: Lease | None = None) -> None:
+    """Tell the store of a write that is over; else whoever reads the journal; else remember it.
+
+    Args:
+        transaction: of the connection that wrote.
+        tables: what was written.
+        lease: on their stamps, where there is one.
+    """
+    cache = transaction.cache
+    database = transaction.database
+    keys = database.stamp_keys(tables)
+    if cache.told(keys, lease):
+        return
+    if not (cache.journals and database.watch.record_after(transaction, tables)):
+        cache.owe(keys)
 
 
 def announce(transaction: Transaction, tables: frozenset[str]) -> None:
@@ -48,12 +77,12 @@ def announce(transaction: Transaction, tables: frozenset[str]) -> None:
         # `Atomic.__exit__` commits. A query now would begin another transaction, in which
         # autocommit cannot be turned on again; the hooks of the commit run when it is.
         hooks: list[Any] = connection.run_on_commit
-        hooks.insert(0, (set(), lambda: tell(transaction), True))
+        hooks.insert(0, (set(), lambda: send(transaction), True))
     else:
-        tell(transaction)
+        send(transaction)
 
 
-def tell(transaction: Transaction) -> None:
+def send(transaction: Transaction) -> None:
     """Send the signals that wait."""
     while transaction.unannounced:
         # The commit has happened, so an error of a receiver is none of the code that wrote; it

@@ -10,8 +10,7 @@ import pytest
 
 from querycache import breaker
 from querycache.breaker import RETRY
-from querycache.stores.base import StoreError
-from tests.stages import Stage
+from querycache.stores.base import Store, StoreError
 
 STEPS = frozenset({"read", "stamps", "write", "begin", "end", "touch", "settle"})
 
@@ -33,17 +32,16 @@ class Clock:
 
 
 class Faults:
-    """Makes chosen steps of a stage's store fail.
+    """Makes chosen steps of a store fail.
 
     Args:
-        stage: whose store.
+        store: which.
     """
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, store: Store) -> None:
         self._broken: frozenset[str] = frozenset()
-        inner = stage.store.inner
         for name in STEPS:
-            setattr(inner, name, self._breakable(name, getattr(inner, name)))
+            setattr(store, name, self._breakable(name, getattr(store, name)))
 
     def only(self, *steps: str) -> None:
         """Let these steps fail, and no others; none: all is well."""

@@ -12,7 +12,11 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from django.db import connections
+from django.db import connections, transaction
+
+from querycache.cache import QueryCache
+from querycache.runtime import runtime, transaction_of
+from tests.outages import STEPS, Faults
 
 #: Seconds after which a process that does not answer has failed the test.
 PATIENCE = 60.0
@@ -59,16 +63,26 @@ class Peer:
         self._process = context.Process(target=_serve, args=(method, place, theirs), daemon=True)
         self._process.start()
         theirs.close()
+        self._dead = False
 
     def __enter__(self) -> Peer:
         return self
 
     def __exit__(self, *error: object) -> None:
+        if self._dead:
+            return
         # Forked peers hold each other's pipes open: nobody would see the end of one.
         self._pipe.send(None)
         self._process.join(PATIENCE)
         self._pipe.close()
         assert self._process.exitcode == 0
+
+    def die(self, action: str, *args: Any) -> None:
+        """Have it do something that ends it at once."""
+        self._pipe.send((action, args))
+        self._process.join(PATIENCE)
+        assert self._process.exitcode == -signal.SIGKILL
+        self._dead = True
 
     def call(self, action: str, *args: Any) -> Any:
         """Have it do something and return the result."""
@@ -83,7 +97,9 @@ class Peer:
 def _serve(method: str, place: Place, pipe: Connection) -> None:
     if method != "fork":
         place.enter()
-    actions: dict[str, Any] = {"read": read, "write": write, "hit": hit}
+    actions: dict[str, Any] = {
+        one.__name__: one for one in (read, write, hit, save, cut, mend, second, owes, dying_write)
+    }
     while True:
         request = pipe.recv()
         if request is None:
@@ -118,6 +134,55 @@ def hit(alias: str) -> bool:
     import querycache
 
     return querycache.explain(_rows(alias)).hit
+
+
+def save(alias: str, pk: int, value: int) -> None:
+    """Write the value of one row in a transaction."""
+    with transaction.atomic(alias):
+        write(alias, pk, value)
+
+
+# -- outages of one process ----------------------------------------------------------------------
+
+
+def cut(alias: str, *steps: str) -> None:
+    """Let every call of this process to the store fail, or these steps."""
+    _faults().only(*(steps or STEPS))
+
+
+def mend(alias: str) -> None:
+    """Let this process reach the store again, and try."""
+    _faults().only()
+    _cache().breaker._retry_at = 0.0
+
+
+def second(alias: str) -> None:
+    """Let so much time pass that what this process knows of the journal is too old."""
+    transaction_of(connections[alias]).database.watch.expire()
+
+
+def owes(alias: str) -> bool:
+    """Tell whether this process takes the store for down."""
+    return _cache().breaker.down
+
+
+def dying_write(alias: str, name: str, pk: int, value: int) -> None:
+    """Write, and end this process at once when the write is committed."""
+    vars(_cache())["told"] = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
+    {"save": save, "write": write}[name](alias, pk, value)
+
+
+def _cache() -> QueryCache:
+    assert runtime.current is not None
+    return runtime.current.cache
+
+
+def _faults() -> Faults:
+    store: Any = _cache().store
+    if "faults" not in vars(store):
+        store.faults = Faults(store)
+    found: Faults = store.faults
+    return found
 
 
 # -- hammering -----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Writes of an outage: what the store was not told is told before anything is served."""
+"""Writes of an outage that only their process remembers (`"proceed"`): told before it serves."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def stage(database: str) -> Iterator[Stage]:
-    with staged(database) as found:
+    with staged(database, ON_STORE_FAILURE="proceed") as found:
         yield found
 
 
 @pytest.fixture
 def faults(stage: Stage) -> Faults:
-    return Faults(stage)
+    return Faults(stage.store.inner)
 
 
 def test_debt_of_a_begin_that_failed(stage: Stage, faults: Faults, clock: Clock) -> None:
@@ -47,7 +47,7 @@ def test_debt_of_a_begin_that_failed(stage: Stage, faults: Faults, clock: Clock)
     stage.store.calls.clear()
     clock.pass_retry()
     assert register.read() == "new"
-    assert stage.store.calls[:3] == ["stamps", "touch", "read"]
+    assert stage.store.calls[:3] == ["touch", "touch", "read"]
     assert register.hit
 
 
@@ -72,8 +72,8 @@ def test_debt_of_an_invalidation_that_failed(
 
 
 def test_debt_of_a_bounded_write(database: str, clock: Clock) -> None:
-    with staged(database, CONSISTENCY="bounded") as stage:
-        faults = Faults(stage)
+    with staged(database, CONSISTENCY="bounded", ON_STORE_FAILURE="proceed") as stage:
+        faults = Faults(stage.store.inner)
         register = Register(stage)
         register.warm()
         faults.only("touch")
@@ -96,7 +96,7 @@ def test_failed_payment_keeps_the_debt_and_says_nothing_more(
         clock.pass_retry()
         stage.store.calls.clear()
         assert register.read() == "newer"
-        assert stage.store.calls == ["stamps", "touch"]
+        assert stage.store.calls == ["touch"]
     register.write()
     assert len(errors(caplog)) == 1
     assert len(outages(caplog)) == 1
@@ -116,7 +116,8 @@ def test_write_that_comes_while_debts_are_paid_announces_itself(
     register.write("newer")
     faults.only()
     clock.pass_retry()
-    reader = stage.actor(register.read).run_to("before touch")
+    # The first call only finds out whether the store is back.
+    reader = stage.actor(register.read).run_to("after touch").run_to("before touch")
     stage.store.calls.clear()
     register.write()
     assert stage.store.calls == ["begin", "end"]
@@ -139,7 +140,7 @@ def test_debt_that_comes_while_others_are_paid_is_paid_before_anything_is_served
     writer = stage.actor(register.write).run_to("before execute")
     faults.only("begin")
     clock.pass_retry()
-    reader = stage.actor(register.read).run_to("after touch")
+    reader = stage.actor(register.read).run_to("after touch").run_to("after touch")
     # … and that fails to announce its end, in the middle of the payment.
     faults.only("touch")
     writer.finish()
@@ -159,7 +160,7 @@ def test_one_thread_at_a_time_looks_whether_the_store_is_back(
     register.read()
     faults.only()
     clock.pass_retry()
-    prober = stage.actor(register.read).run_to("before stamps")
+    prober = stage.actor(register.read).run_to("before touch")
     stage.store.calls.clear()
     readers = [stage.actor(register.read) for _ in range(3)]
     assert [reader.finish() for reader in readers] == ["old"] * 3
@@ -172,7 +173,7 @@ def test_one_thread_at_a_time_looks_whether_the_store_is_back(
 
 def test_transaction_that_may_not_commit_is_rolled_back_whole(database: str, clock: Clock) -> None:
     with staged(database, ON_STORE_FAILURE="raise") as stage:
-        faults = Faults(stage)
+        faults = Faults(stage.store.inner)
         register = Register(stage)
         register.warm()
         ran: list[str] = []
@@ -224,21 +225,21 @@ def in_child(work: Callable[[], object]) -> None:
 def test_child_that_was_forked_while_debts_are_paid_pays_them_itself(
     database: str, store_url: str, clock: Clock
 ) -> None:
-    with staged(database, STORE=store_url) as stage:
+    with staged(database, STORE=store_url, ON_STORE_FAILURE="proceed") as stage:
         register = Register(stage)
         register.warm()
-        faults = Faults(stage)
+        faults = Faults(stage.store.inner)
         faults.only("begin")
         register.write()
         faults.only()
         clock.pass_retry()
-        payer = stage.actor(register.read).run_to("before touch")
+        payer = stage.actor(register.read).run_to("after touch").run_to("before touch")
 
         def child() -> None:
             stage.store.calls.clear()
             assert stage.cache.breaker.down
             assert register.read() == "new"
-            assert stage.store.calls[:3] == ["stamps", "touch", "read"]
+            assert stage.store.calls[:3] == ["touch", "touch", "read"]
             assert not stage.cache.breaker.down
             register.write("of the child")
 
@@ -252,10 +253,10 @@ def test_child_that_was_forked_while_debts_are_paid_pays_them_itself(
 def test_child_that_was_forked_in_an_outage_finds_its_end(
     database: str, store_url: str, clock: Clock
 ) -> None:
-    with staged(database, STORE=store_url) as stage:
+    with staged(database, STORE=store_url, ON_STORE_FAILURE="proceed") as stage:
         register = Register(stage)
         register.warm()
-        faults = Faults(stage)
+        faults = Faults(stage.store.inner)
         faults.only(*STEPS)
         assert register.read() == "old"
 

@@ -341,7 +341,7 @@ def test_what_a_lease_that_ran_out_has_let_in_is_owed(
         monkeypatch.setattr(LeaseKeeper, "covers", lambda self, lease: True)
     breaker_clock = outages.Clock(monkeypatch)
     with staged(database, LossyStore, ON_STORE_FAILURE=on_failure) as stage:
-        faults = Faults(stage)
+        faults = Faults(stage.store.inner)
         register = Register(stage)
         register.warm()
         writer = stage.actor(register.write).run_to("before execute")

@@ -1,0 +1,210 @@
+"""The statements on querycache's own tables in a cached database.
+
+All of them go to the driver, past Django's cursors: they are not tracked, not cached, and show up
+in no query log. Each is one short statement in the SQL that PostgreSQL, MariaDB, MySQL and SQLite
+share; only their clocks are spelled differently.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.db import Error as DjangoError
+
+from querycache.dependencies import ELSEWHERE
+from querycache.keys import EVERYTHING
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+JOURNAL = "querycache_journal"
+
+#: Rows that one look brings; a longer journal is read in several.
+MOST_ROWS = 5000
+# Values in one statement: old SQLite takes 999.
+_MOST_VALUES = 400
+_LONGEST_NAME = 255
+
+# `PQTRANS_INERROR` of libpq, which psycopg 2 and 3 hand on.
+_IN_ERROR = 3
+
+# ms since 1970, by the database's clock at the statement and not at the transaction's begin.
+_NOW = {
+    "postgresql": "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",
+    "mysql": "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000",
+    "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000 AS integer)",
+}
+
+_EXISTS = {
+    "postgresql": "SELECT 1 WHERE to_regclass('querycache_journal') IS NOT NULL",
+    "mysql": "SELECT 1 FROM information_schema.tables"
+    " WHERE table_schema = DATABASE() AND table_name = 'querycache_journal'",
+    "sqlite": "SELECT 1 FROM sqlite_master WHERE name = 'querycache_journal'",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the journal.
+
+    Args:
+        id: its key.
+        dependency: what was written, as `Database.stamp_key` takes it.
+        holder: empty, or the name of the writer while the write may still be to come.
+        written: when, in ms since 1970 by the database's clock; keys may be used again.
+        age: in ms, by the same clock.
+    """
+
+    id: int
+    dependency: str
+    holder: str
+    written: int
+    age: int
+
+
+def errors(connection: BaseDatabaseWrapper) -> tuple[type[Exception], ...]:
+    """Return what a statement raises: the driver's own errors, and Django's where it connects."""
+    return (connection.Database.Error, DjangoError)  # type: ignore[attr-defined]
+
+
+def supported(connection: BaseDatabaseWrapper) -> bool:
+    """Tell whether querycache can use tables of its own in this kind of database."""
+    return connection.vendor in _NOW
+
+
+def broken(connection: BaseDatabaseWrapper) -> bool:
+    """Tell whether the open transaction can do nothing but be rolled back."""
+    if connection.vendor == "postgresql" and connection.connection is not None:
+        return bool(connection.connection.info.transaction_status == _IN_ERROR)
+    return connection.needs_rollback
+
+
+def exists(connection: BaseDatabaseWrapper) -> bool:
+    """Tell whether the tables are there; fails in no transaction but a broken one."""
+    return bool(_all(connection, _EXISTS[connection.vendor]))
+
+
+def look(connection: BaseDatabaseWrapper) -> list[Row]:
+    """Return the rows of the journal, those of writes that are over first, `MOST_ROWS` at most."""
+    now = _NOW[connection.vendor]
+    found = _all(
+        connection,
+        f"SELECT id, dependency, holder, written, {now} - written FROM {JOURNAL}"  # noqa: S608
+        f" ORDER BY holder, id LIMIT {MOST_ROWS}",
+    )
+    return [Row(*row) for row in found]
+
+
+def record(connection: BaseDatabaseWrapper, dependencies: Iterable[str], holder: str) -> None:
+    """Write down a write that the store does not know of.
+
+    Args:
+        connection: in autocommit, or in the transaction that the rows are to be part of.
+        dependencies: what is written.
+        holder: see `Row`.
+    """
+    values = f"(%s, %s, {_NOW[connection.vendor]})"
+    for table, names in _tables(connection, dependencies).items():
+        for part in _parts(sorted(names)):
+            _run(
+                connection,
+                f"INSERT INTO {table} (dependency, holder, written)"  # noqa: S608
+                f" VALUES {', '.join([values] * len(part))}",
+                [value for name in part for value in (name, holder)],
+            )
+
+
+def record_inside(
+    connection: BaseDatabaseWrapper, dependencies: Iterable[str], holder: str
+) -> None:
+    """Do what `record` does in an open transaction, which goes on as it was where that fails."""
+    _run(connection, f"SAVEPOINT {JOURNAL}")
+    try:
+        record(connection, dependencies, holder)
+    except errors(connection):
+        _run(connection, f"ROLLBACK TO SAVEPOINT {JOURNAL}")
+        raise
+    _run(connection, f"RELEASE SAVEPOINT {JOURNAL}")
+
+
+def resolve(connection: BaseDatabaseWrapper, holder: str) -> None:
+    """Note that a writer is done: nothing more comes, and whoever reads its rows deletes them."""
+    _run(connection, f"UPDATE {JOURNAL} SET holder = '' WHERE holder = %s", [holder])  # noqa: S608
+
+
+def delete(connection: BaseDatabaseWrapper, ids: Iterable[int]) -> None:
+    """Delete these rows and no others; two who do so at once do no harm.
+
+    Where a writer holds SQLite's only lock it fails at once, since a reader is waiting.
+    """
+    with _impatient(connection):
+        for part in _parts(sorted(ids)):
+            marks = ", ".join(["%s"] * len(part))
+            _run(connection, f"DELETE FROM {JOURNAL} WHERE id IN ({marks})", part)  # noqa: S608
+
+
+@contextmanager
+def apart(connection: BaseDatabaseWrapper) -> Iterator[BaseDatabaseWrapper]:
+    """Lend another connection to the same database, closed when the block ends.
+
+    Args:
+        connection: whose transaction must not be part of what is done.
+    """
+    other = connection.copy()
+    # One that is not taken from a pool, which may have none left while this one is in use.
+    options = other.settings_dict.get("OPTIONS")
+    if isinstance(options, dict):
+        options.pop("pool", None)
+    try:
+        other.ensure_connection()
+        yield other
+    finally:
+        other.close()
+
+
+def _tables(connection: BaseDatabaseWrapper, dependencies: Iterable[str]) -> dict[str, set[str]]:
+    """Return which journal takes what: tables of another database are noted in that one's."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for name in dependencies:
+        table = JOURNAL
+        if name.startswith(ELSEWHERE):
+            schema, name = name[1:].split(ELSEWHERE)
+            table = f"{connection.ops.quote_name(schema)}.{JOURNAL}"
+        found[table].add(name if len(name) <= _LONGEST_NAME else EVERYTHING)
+    return found
+
+
+def _parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(values), _MOST_VALUES):
+        yield values[start : start + _MOST_VALUES]
+
+
+def _run(connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any] | None = None) -> None:
+    with closing(connection.create_cursor()) as cursor:
+        cursor.execute(sql, params)
+
+
+def _all(connection: BaseDatabaseWrapper, sql: str) -> Sequence[Any]:
+    connection.ensure_connection()
+    with closing(connection.create_cursor()) as cursor:
+        cursor.execute(sql, None)
+        rows: Sequence[Any] = cursor.fetchall()
+    return rows
+
+
+@contextmanager
+def _impatient(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    if connection.vendor != "sqlite":
+        yield
+        return
+    [(patience,)] = _all(connection, "PRAGMA busy_timeout")
+    _run(connection, "PRAGMA busy_timeout = 0")
+    try:
+        yield
+    finally:
+        with suppress(*errors(connection)):
+            _run(connection, f"PRAGMA busy_timeout = {int(patience)}")

@@ -1,0 +1,328 @@
+"""What a process knows of a database's journal, and what it writes there.
+
+The journal takes the writes that the store could not be told of (`ON_STORE_FAILURE: "journal"`).
+Nothing is served from the store by a process that has not read it within `LOOK_EVERY`: it makes the
+stamps of what it finds there change, and only then deletes the rows. Rows come in two kinds:
+
+- of a transaction: written in it, just before its COMMIT, so that they are there if and only if
+  the write is;
+- of a statement that is no part of a transaction: written before it with the name of its writer,
+  who takes the name off when it is over. Rows with a name may be of a write that is still to come,
+  so they are acted upon at each look, and stay.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import math
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from querycache import journal
+from querycache.leases import clock
+from querycache.session import Isolation
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    from querycache.cache import QueryCache
+    from querycache.dependencies import Database
+    from querycache.transactions import Transaction
+
+logger = logging.getLogger("querycache.journal")
+
+#: Seconds for which a look at the journal is good.
+LOOK_EVERY = 1.0
+
+#: ms after which a writer that has not taken its name off its rows is taken for dead.
+ABANDONED = 3600 * 1000
+
+
+class Moment(enum.Enum):
+    """When a write is announced, seen from the open transaction."""
+
+    COMMIT = "the next statement commits it and does nothing else"
+    WITHIN = "the next statement may commit it, and writes"
+    ALONE = "the next statement writes and is no part of any"
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A write that is in the journal.
+
+    Args:
+        holder: its name while it is not over; empty where its rows are part of its transaction.
+    """
+
+    holder: str
+
+
+class Watch:
+    """The journal of one database, as seen by this process.
+
+    Args:
+        cache: whose store is told what the journal has.
+        database: whose stamps they are.
+        private: whether no other process can reach the database.
+    """
+
+    def __init__(self, cache: QueryCache, database: Database, *, private: bool) -> None:
+        #: Until when the last look is good, by `leases.clock`. Read before each hit.
+        self.until = math.inf if private else 0.0
+        self._cache = cache
+        self._database = database
+        self._private = private
+        self._state = threading.Lock()
+        self._looking = threading.Lock()
+        # Raised by whatever makes a look that has begun worthless.
+        self._expired = 0
+        self._again = 0.0
+        # Writes of this process that are in the journal and not over.
+        self._in_flight = 0
+        # Rows that the store has been told of, and that are not deleted yet.
+        self._told: frozenset[tuple[int, int]] = frozenset()
+        # A look has succeeded, so one in a transaction cannot fail and break it.
+        self._proven = False
+        self._said: set[str] = set()
+        self._recording = False
+
+    # -- reads ---------------------------------------------------------------------------------
+
+    def clear(self, transaction: Transaction, *, thorough: bool = False) -> bool:
+        """Look at the journal where the last look is old; tells whether reads may be served now.
+
+        Args:
+            transaction: of the connection that reads.
+            thorough: whether a connection is opened to look where that one cannot.
+        """
+        now = clock()
+        if now < self.until:
+            return True
+        if self._in_flight or now < self._again:
+            return False
+        # One thread looks; the others go to the database meanwhile.
+        if not self._looking.acquire(blocking=False):
+            return False
+        try:
+            self._look(transaction, thorough)
+        finally:
+            self._looking.release()
+        return self.until > clock()
+
+    def expire(self) -> None:
+        """Have the journal read before anything is served again."""
+        with self._state:
+            self._expire()
+
+    def _expire(self) -> None:
+        if not self._private:
+            self._expired += 1
+            self.until = self._again = 0.0
+
+    def after_fork(self) -> None:
+        """Forget what threads of the parent were doing when it forked."""
+        self._state = threading.Lock()
+        self._looking = threading.Lock()
+        self._in_flight = 0
+        self._expire()
+
+    def _look(self, transaction: Transaction, thorough: bool) -> None:
+        expired = self._expired
+        started = clock()
+        clear = False
+        try:
+            with self._reading(transaction, thorough) as connection:
+                if connection is None:
+                    return
+                own = connection is transaction.connection
+                clear = self._read(connection, may_delete=not (own and transaction.open))
+        except journal.errors(transaction.connection) as error:
+            self._proven = False
+            self._say(
+                "the journal of %s cannot be read, and nothing is served from the store: %s",
+                transaction.connection.alias,
+                error,
+            )
+        with self._state:
+            if expired == self._expired and not self._in_flight:
+                self._again = started + LOOK_EVERY
+                self.until = self._again if clear else 0.0
+                self._recording = self._recording and not clear
+
+    @contextmanager
+    def _reading(
+        self, transaction: Transaction, thorough: bool
+    ) -> Iterator[BaseDatabaseWrapper | None]:
+        """Lend a connection on which a statement sees what is committed now, if there is one."""
+        connection = transaction.connection
+        if journal.broken(connection):
+            yield None
+        elif not transaction.open and not transaction.session.reading():
+            yield connection
+        elif transaction.open and transaction.session.isolation is Isolation.READ_COMMITTED:
+            if self._proven:
+                yield connection
+            else:
+                with journal.apart(connection) as other:
+                    yield other
+        elif transaction.open and not thorough:
+            # A snapshot shows the journal of its beginning.
+            yield None
+        else:
+            # So does SQLite while a cursor is being read.
+            with journal.apart(connection) as other:
+                yield other
+
+    def _read(self, connection: BaseDatabaseWrapper, *, may_delete: bool) -> bool:
+        """Act upon the journal; tells whether the store knows of all that is in it."""
+        if not (self._proven or (journal.supported(connection) and journal.exists(connection))):
+            self._say_missing(connection)
+            return True
+        while True:
+            rows = journal.look(connection)
+            self._proven = True
+            if not rows:
+                self._told = frozenset()
+                return True
+            if not self._tell(rows):
+                return False
+            over = {_name(row) for row in rows if not row.holder or row.age > ABANDONED}
+            self._told |= over
+            more = len(rows) == journal.MOST_ROWS
+            if not (may_delete and over and self._delete(connection, over)) or not more:
+                return not more
+
+    def _tell(self, rows: list[journal.Row]) -> bool:
+        names = {row.dependency for row in rows if _name(row) not in self._told}
+        if not names:
+            return True
+        return self._cache.touch(self._database.stamp_keys(names))
+
+    def _delete(self, connection: BaseDatabaseWrapper, rows: set[tuple[int, int]]) -> bool:
+        try:
+            journal.delete(connection, (key for key, _ in rows))
+        except journal.errors(connection) as error:
+            # Nothing is lost: they are there for the next look, or for another process.
+            logger.debug("rows of the journal were not deleted: %s", error)
+            return False
+        self._told -= rows
+        return True
+
+    # -- writes --------------------------------------------------------------------------------
+
+    def record(
+        self, transaction: Transaction, tables: frozenset[str], moment: Moment
+    ) -> Recorded | None:
+        """Write down a write that the store could not be told of, before it can commit.
+
+        Returns:
+            What `over` takes; None where it could not be written down.
+        """
+        connection = transaction.connection
+        if self._private or not journal.supported(connection):
+            return None
+        holder = "" if moment is Moment.COMMIT else secrets.token_hex(16)
+        with self._state:
+            self._in_flight += 1
+            self._expire()
+        try:
+            if moment is not Moment.ALONE:
+                journal.record_inside(connection, tables, holder)
+            elif transaction.open:
+                # It does not wait for the open transaction, nor may its row.
+                with journal.apart(connection) as other:
+                    journal.record(other, tables, holder)
+            else:
+                journal.record(connection, tables, holder)
+        except journal.errors(connection) as error:
+            self._landed()
+            self._say_unwritten(connection, error)
+            return None
+        if not self._recording:
+            self._recording = True
+            logger.warning(
+                "writes that the store cannot be told of go into the journal of %s",
+                connection.alias,
+            )
+        return Recorded(holder)
+
+    def over(self, transaction: Transaction, recorded: Recorded) -> None:
+        """Note that a write that was recorded is over, whatever became of it."""
+        try:
+            if recorded.holder:
+                self._resolve(transaction, recorded.holder)
+        finally:
+            self._landed()
+
+    def record_after(self, transaction: Transaction, tables: frozenset[str]) -> bool:
+        """Write down what has been committed already; tells whether that went well."""
+        connection = transaction.connection
+        if self._private or not journal.supported(connection):
+            return False
+        try:
+            # Autocommit may still be off, and what is open now is not to be committed.
+            with journal.apart(connection) as other:
+                journal.record(other, tables, "")
+        except journal.errors(connection) as error:
+            self._say_unwritten(connection, error)
+            return False
+        self.expire()
+        return True
+
+    def _landed(self) -> None:
+        with self._state:
+            self._in_flight -= 1
+            self._expire()
+
+    def _resolve(self, transaction: Transaction, holder: str) -> None:
+        connection = transaction.connection
+        try:
+            if connection.connection is not None and (
+                not transaction.open or connection.vendor == "sqlite"
+            ):
+                journal.resolve(connection, holder)
+            else:
+                with journal.apart(connection) as other:
+                    journal.resolve(other, holder)
+        except journal.errors(connection) as error:
+            logger.warning(
+                "rows of the journal of %s keep the name of a write that is over, and its tables"
+                " are hardly cached for an hour: %s",
+                connection.alias,
+                error,
+            )
+
+    # -- the log -------------------------------------------------------------------------------
+
+    def _say_missing(self, connection: BaseDatabaseWrapper) -> None:
+        if self._cache.journals:
+            self._say(
+                "%s has no table %s: writes that the store cannot be told of are remembered by"
+                " this process alone; run `manage.py migrate`",
+                connection.alias,
+                journal.JOURNAL,
+            )
+
+    def _say_unwritten(self, connection: BaseDatabaseWrapper, error: Exception) -> None:
+        self._say(
+            "the journal of %s cannot be written: writes that the store cannot be told of are"
+            " remembered by this process alone: %s",
+            connection.alias,
+            error,
+        )
+
+    def _say(self, message: str, *args: object) -> None:
+        """Log an error, once for each message."""
+        if message not in self._said:
+            self._said.add(message)
+            logger.error(message, *args)
+
+
+def _name(row: journal.Row) -> tuple[int, int]:
+    # Keys begin anew where a table was emptied.
+    return row.id, row.written
