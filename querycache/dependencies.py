@@ -337,7 +337,8 @@ class Database:
 
 def _tables_without_transactions(connection: BaseDatabaseWrapper) -> frozenset[str]:
     connection.ensure_connection()
-    with closing(connection.create_cursor()) as cursor:
+    # The statement that asks is the caller's: its errors are Django's, as those of any other.
+    with connection.wrap_database_errors, closing(connection.create_cursor()) as cursor:
         cursor.execute(
             "SELECT t.table_name FROM information_schema.tables t"
             " LEFT JOIN information_schema.engines e ON e.engine = t.engine"

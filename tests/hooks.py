@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -220,26 +218,6 @@ def hook_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Transaction, "run", hooked_run)
     monkeypatch.setattr(Transaction, "commit", hooked_commit)
-
-
-@contextmanager
-def dying_at(cache: Any, where: str) -> Iterator[None]:
-    """End this process with SIGKILL when it comes to a step of its store.
-
-    Args:
-        cache: whose store.
-        where: "before begin", "after begin", "before end" or "after end".
-    """
-    when, name = where.split()
-    step = getattr(cache.store, name)
-
-    def deadly(*args: Any) -> None:
-        if when == "after":
-            step(*args)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    setattr(cache.store, name, deadly)
-    yield
 
 
 def _between(name: str, work: Callable[[], Any]) -> Any:

@@ -237,10 +237,11 @@ def hammer(alias: str, board: Board, worker: int, operations: int, seed: int, di
         worker: the number of this one.
         operations: how many.
         seed: of the choice between reading and writing.
-        die_at: a point of `tests.hooks` at which it kills itself in one of its writes; empty: none.
+        die_at: a step of `tests.history.mishaps` at which it kills itself in one of its writes;
+            empty: none.
     """
     from querycache.runtime import runtime
-    from tests import hooks
+    from tests.history import mishaps
 
     installed = runtime.current
     assert installed is not None
@@ -253,8 +254,8 @@ def hammer(alias: str, board: Board, worker: int, operations: int, seed: int, di
         if operation >= deadly or choose.random() < 0.05:
             value += 1
             if operation >= deadly:
-                with hooks.dying_at(cache, die_at):
-                    write(alias, worker + 1, value)
+                mishaps.arm("dies", die_at)
+                write(alias, worker + 1, value)
                 os._exit(3)
             write(alias, worker + 1, value)
             board.completed[worker] = value

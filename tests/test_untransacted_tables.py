@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 
 from querycache.cache import QueryCache
 from querycache.models import Journal
@@ -64,3 +64,21 @@ def test_journal_has_them_before_the_transaction_ends(database: str, cache: Quer
     # Neither the row of the table nor that of the journal can be taken back.
     assert elsewhere(Genre.objects.using(database).count) == 1
     assert elsewhere(rows) == ["library_genre"]
+
+
+@pytest.mark.usefixtures("cache")
+def test_connection_that_is_lost_when_they_are_asked_for_is_an_error_of_django(
+    database: str,
+) -> None:
+    connection = connections[database]
+    with pytest.raises(OperationalError), transaction.atomic(database):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT CONNECTION_ID()")
+            (session,) = cursor.fetchone()
+        elsewhere(lambda: _kill(database, session))
+        Genre.objects.using(database).update(name="prose")
+
+
+def _kill(database: str, session: int) -> None:
+    with connections[database].cursor() as cursor:
+        cursor.execute(f"KILL {session}")

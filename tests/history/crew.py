@@ -6,8 +6,10 @@ with one. It forks as a preforking server does, after it has used the database a
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import sys
 import time
 import traceback
@@ -106,6 +108,7 @@ class Crew:
     def _child(self, specs: list[Spec], style: str, places: range) -> None:
         status = 1
         try:
+            _end_with_parent()
             from django.db import connections
 
             from tests.history.styles import STYLES
@@ -145,6 +148,12 @@ class Crew:
             contenders.follow(self._cache, changed)
         if spec.mutant:
             contenders.mutate(spec.mutant)
+
+
+def _end_with_parent() -> None:
+    """Have the kernel kill this process when the crew ends, in whatever way."""
+    death_signal = 1
+    ctypes.CDLL(None).prctl(death_signal, signal.SIGKILL)
 
 
 def _isolation(engine: str, level: str) -> Any:

@@ -118,6 +118,8 @@ def _nothing(run: Run) -> Steps:
 
 
 _NOTHING_STALE = "nothing is stale"
+#: Between the commit and its end there is time to read.
+_SLOW = {"slow": 0.02}
 
 FAULTS = (
     Fault(
@@ -151,17 +153,25 @@ FAULTS = (
         stores=SHARED,
     ),
     Fault(
-        "writer stopped between begin and commit, for half a lease",
+        "writer stopped around its commit, for half a lease",
         _NOTHING_STALE,
-        frozen_at_steps(0.5, "after begin", "before end"),
+        frozen_at_steps(0.5, "after begin", "before commit", "before end"),
         stores=SHARED,
     ),
     Fault(
-        "writer stopped between begin and commit, for longer than a lease",
-        "none: a limit",
+        "writer stopped in the middle of its begin, for longer than a lease",
+        _NOTHING_STALE,
         frozen_at_steps(1.5, "after begin"),
         stores=SHARED,
+        changes=_SLOW,
+    ),
+    Fault(
+        "writer stopped just before its commit, for longer than a lease",
+        "none: a limit",
+        frozen_at_steps(1.5, "before commit"),
+        stores=SHARED,
         lag=None,
+        changes=_SLOW,
     ),
     Fault(
         "forked while the cache is in use",

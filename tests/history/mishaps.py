@@ -1,4 +1,4 @@
-"""What happens to a worker at a named step of its store: it dies or it stands still."""
+"""What happens to a process at a named step of its writes or reads: it dies or it stands still."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 #: Steps at which a writer or a reader can be met, in their order.
-WRITER_STEPS = ("before begin", "after begin", "before end", "after end")
+WRITER_STEPS = ("before begin", "after begin", "before commit", "before end", "after end")
 READER_STEPS = ("before read", "after read", "before write", "after write")
 
 _SIGNALS = {"dies": signal.SIGKILL, "freezes": signal.SIGSTOP}
@@ -24,12 +24,16 @@ def arm(mishap: str, where: str) -> None:
     from querycache.runtime import runtime
 
     assert runtime.current is not None
-    store: Any = runtime.current.cache.store
+    cache = runtime.current.cache
     when, name = where.split()
-    step: Callable[..., Any] = getattr(store, name)
+    owner: Any = cache.store
+    if where == "before commit":
+        # The last thing that is done before a commit is sent: the keeper looks at its lease.
+        owner, when, name = cache.keeper, "after", "hold"
+    step: Callable[..., Any] = getattr(owner, name)
 
     def met(*args: Any) -> Any:
-        del store.__dict__[name]
+        del owner.__dict__[name]
         if when == "before":
             os.kill(os.getpid(), _SIGNALS[mishap])
             return step(*args)
@@ -37,4 +41,4 @@ def arm(mishap: str, where: str) -> None:
         os.kill(os.getpid(), _SIGNALS[mishap])
         return result
 
-    store.__dict__[name] = met
+    owner.__dict__[name] = met

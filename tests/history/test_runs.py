@@ -15,6 +15,7 @@ from tests.history import report
 from tests.history.checker import BACKWARD, STALE
 from tests.history.contenders import MUTANTS
 from tests.history.faults import FAULTS
+from tests.history.mishaps import WRITER_STEPS
 from tests.history.places import Places
 from tests.history.plan import HOW
 from tests.history.scenario import Outcome, Scenario, run
@@ -98,7 +99,7 @@ def test_checker_finds_querycache_without_a_mechanism(places: Places, mutant: st
     ("fault", "database", "store"),
     [
         ("writer killed at random", "postgresql", "redis"),
-        ("writer killed at each step (before begin, after begin, before end, after end)",
+        (f"writer killed at each step ({', '.join(WRITER_STEPS)})",
          "sqlite", "lmdb"),
         ("store killed, restarted from an old dump", "sqlite", "redis"),
         ("keys removed at random", "sqlite", "memcached"),
