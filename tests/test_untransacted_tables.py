@@ -70,13 +70,16 @@ def test_journal_has_them_before_the_transaction_ends(database: str, cache: Quer
 def test_connection_that_is_lost_when_they_are_asked_for_is_an_error_of_django(
     database: str,
 ) -> None:
-    connection = connections[database]
-    with pytest.raises(OperationalError), transaction.atomic(database):
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT CONNECTION_ID()")
-            (session,) = cursor.fetchone()
-        elsewhere(lambda: _kill(database, session))
-        Genre.objects.using(database).update(name="prose")
+    def lose() -> None:
+        with transaction.atomic(database):
+            with connections[database].cursor() as cursor:
+                cursor.execute("SELECT CONNECTION_ID()")
+                (session,) = cursor.fetchone()
+            elsewhere(lambda: _kill(database, session))
+            Genre.objects.using(database).update(name="prose")
+
+    with pytest.raises(OperationalError):
+        lose()
 
 
 def _kill(database: str, session: int) -> None:

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tests.history.records import HEAD, HIT, Kind
+from tests.history.records import HEAD, HIT, OWNER, Kind
 
 #: How many faults of one kind are kept with their particulars.
 EXAMPLES = 5
@@ -37,7 +37,7 @@ MEANINGS = {
     UNWRITTEN: "a value that nobody had begun to write when the read ended",
     DIRTY: "a value that was rolled back",
     TORN: "one of two values that are written together, without the other",
-    OWN: "a transaction did not see what it had written itself",
+    OWN: "somebody did not see what he had written himself, or his transaction did not",
     CHANGED: "a transaction that sees one state saw two",
     DISAGREES: "the cache served something else than the database when all was quiet",
 }
@@ -206,7 +206,8 @@ def _sweep(verdict: Verdict, number: int, register: _Register) -> None:
         least = written.before(begin)
         if value < least:
             lag = written.lag(begin, value)
-            verdict.note(Fault(STALE, number, way, begin, value, least, lag, bool(hit)))
+            kind = OWN if flags & OWNER else STALE
+            verdict.note(Fault(kind, number, way, begin, value, least, lag, bool(hit)))
         least = seen.before(begin)
         if value < least:
             lag = seen.lag(begin, value)

@@ -64,7 +64,3 @@ def pause(seconds: float) -> Steps:
     yield
     while time.monotonic() < until:
         yield
-
-
-#: What nothing stale is ever allowed with, also while the store is down.
-REFUSING = {"options": {"ON_STORE_FAILURE": "raise"}}

@@ -9,7 +9,8 @@ import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tests.history.fault import REFUSING, Fault, Steps, pause
+from querycache.watch import LOOK_EVERY
+from tests.history.fault import Fault, Steps, pause
 from tests.history.proxy import DOWN, UP
 from tests.servers import Server
 
@@ -236,16 +237,38 @@ def _remove_junk(run: Run) -> None:
                 client.delete(key)
 
 
-_NOTHING_STALE = "no page fails, writes may be refused, nothing is stale"
 _AS_EVER = "no page fails, no write is refused, nothing is stale"
 _LIMIT = "6mb"
 
+
+def _outage(
+    name: str,
+    make: Callable[[Run], Steps],
+    stores: tuple[str, ...] = SERVERS,
+    *,
+    store_lanes: bool = False,
+    **changes: Any,
+) -> tuple[Fault, Fault]:
+    """Return an outage, once with each way of dealing with it that promises something."""
+    refusing = {"options": {"ON_STORE_FAILURE": "raise"}}
+    return (
+        Fault(
+            f"{name} (raise)",
+            "no page fails, writes may be refused, nothing is stale",
+            make, stores=stores, store_lanes=store_lanes, changes=refusing | changes,
+        ),
+        Fault(
+            f"{name} (journal)",
+            "no page fails, no write is refused; who noticed nothing lags by a second at most",
+            make, stores=stores, store_lanes=store_lanes, changes=changes, lag=LOOK_EVERY,
+        ),
+    )  # fmt: skip
+
+
 FAULTS = (
-    Fault("store frozen", _NOTHING_STALE, paused, stores=SERVERS, changes=REFUSING),
-    Fault("store killed, restarted empty", _NOTHING_STALE, restarted, stores=SERVERS,
-          changes=REFUSING),
-    Fault("store killed, restarted from an old dump", _NOTHING_STALE, restarted_from_a_dump,
-          stores=("redis",), changes=REFUSING),
+    *_outage("store frozen", paused),
+    *_outage("store killed, restarted empty", restarted),
+    *_outage("store killed, restarted from an old dump", restarted_from_a_dump, ("redis",)),
     Fault("all keys removed", _AS_EVER, flushed, stores=SERVERS),
     Fault("keys removed at random", _AS_EVER, keys_evicted, stores=SERVERS),
     *(
@@ -253,24 +276,25 @@ FAULTS = (
               changes={"store_options": {"maxmemory": _LIMIT, "maxmemory-policy": policy}})
         for policy in ("allkeys-lru", "allkeys-random", "volatile-lru", "volatile-ttl")
     ),
-    Fault("maxmemory, noeviction", _NOTHING_STALE, full_and_emptied, stores=("redis",),
-          changes={"store_options": {"maxmemory": _LIMIT, "maxmemory-policy": "noeviction"},
-                   **REFUSING}),
+    *_outage(
+        "maxmemory, noeviction", full_and_emptied, ("redis",),
+        store_options={"maxmemory": _LIMIT, "maxmemory-policy": "noeviction"},
+    ),
     Fault("memory full", _AS_EVER, full, stores=("memcached",),
           changes={"store_options": {"-m": "2"}}),
-    Fault("one of two nodes cut off and back", _NOTHING_STALE, node_cut_off,
-          stores=("memcached",), store_lanes=True, changes={"nodes": 2, **REFUSING}),
-    Fault("one of two nodes restarted empty", _NOTHING_STALE, restarted,
-          stores=("memcached",), changes={"nodes": 2, **REFUSING}),
-    Fault("one writer cut off from the store", _NOTHING_STALE, worker_cut_off("writer"),
-          stores=SERVERS, store_lanes=True, changes=REFUSING),
-    Fault("one reader cut off from the store", _AS_EVER, worker_cut_off("reader"),
-          stores=SERVERS, store_lanes=True, changes=REFUSING),
-    Fault("what one worker tells the store is late", _NOTHING_STALE, bytes_held(UP),
-          stores=SERVERS, store_lanes=True, changes=REFUSING),
-    Fault("what the store answers one worker is late", _NOTHING_STALE, bytes_held(DOWN),
-          stores=SERVERS, store_lanes=True, changes=REFUSING),
-    Fault("disk full", _NOTHING_STALE, disk_full, stores=("lmdb",),
-          changes={"store_options": {"size": "4mb", "tmpfs": "12m"}, **REFUSING}),
+    *_outage("one of two nodes cut off and back", node_cut_off, ("memcached",),
+             store_lanes=True, nodes=2),
+    *_outage("one of two nodes restarted empty", restarted, ("memcached",), nodes=2),
+    *_outage("one writer cut off from the store", worker_cut_off("writer"), store_lanes=True),
+    *_outage("one reader cut off from the store", worker_cut_off("reader"), store_lanes=True),
+    *_outage("what one worker tells the store is late", bytes_held(UP), store_lanes=True),
+    *_outage("what the store answers one worker is late", bytes_held(DOWN), store_lanes=True),
+    Fault(
+        "what the store tells a near cache is late (push)",
+        "no page fails, no write is refused; a read lags by a second at most",
+        bytes_held(DOWN), stores=("redis",), store_lanes=True,
+        changes={"options": {"NEAR": "push"}}, lag=LOOK_EVERY,
+    ),
+    *_outage("disk full", disk_full, ("lmdb",), store_options={"size": "4mb", "tmpfs": "12m"}),
     Fault("files deleted", _AS_EVER, files_deleted, stores=("lmdb",)),
 )  # fmt: skip

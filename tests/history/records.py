@@ -36,8 +36,9 @@ class Kind(enum.IntEnum):
     UNSERVED = 12
 
 
-#: Flags of a record: the first of its read; the read was served without the database.
-HEAD, HIT = 1, 2
+#: Flags of a record: the first of its read; the read was served without the database; it is of a
+#: register that the reading worker writes itself.
+HEAD, HIT, OWNER = 1, 2, 4
 
 
 class Record(NamedTuple):
@@ -47,7 +48,7 @@ class Record(NamedTuple):
         kind: a `Kind`.
         way: how it was done, see `workload.WAYS`.
         register: what was read or written.
-        flags: `HEAD` and `HIT`.
+        flags: `HEAD`, `HIT` and `OWNER`.
         begin: before it began, in ns of the system's monotonic clock.
         end: after it had ended.
         value: what was written or read.

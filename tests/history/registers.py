@@ -19,6 +19,11 @@ def register(writer: int, place: int) -> int:
     return writer * _PER_WRITER + place
 
 
+def writer_of(number: int) -> int:
+    """Return the number of who writes a register."""
+    return number // _PER_WRITER
+
+
 def name_of(number: int) -> str:
     """Return what people call a register."""
     writer, place = divmod(number, _PER_WRITER)

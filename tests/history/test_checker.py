@@ -17,7 +17,7 @@ from tests.history.checker import (
     UNWRITTEN,
     check,
 )
-from tests.history.records import HEAD, HIT, Kind, Record, Recorder, load
+from tests.history.records import HEAD, HIT, OWNER, Kind, Record, Recorder, load
 
 
 def read(begin: int, end: int, value: int, register: int = 0) -> Record:
@@ -67,6 +67,12 @@ def test_stale_read_tells_how_late_it_was() -> None:
     assert verdict.worst_lag == 60
     (fault,) = verdict.examples
     assert (fault.kind, fault.value, fault.least, fault.hit) == (STALE, 1, 3, True)
+
+
+def test_writer_that_misses_its_own_write_is_told_apart() -> None:
+    flags = HEAD | HIT | OWNER
+    history = [*write(10, 20, 1), Record(Kind.READ, 0, 0, flags, 21, 22, 0)]
+    assert faults(*history) == {OWN: 1}
 
 
 @pytest.mark.parametrize("outcome", [Kind.DOUBTFUL, Kind.BEGUN], ids=["doubtful", "killed"])

@@ -14,7 +14,8 @@ from django.db import connection, transaction
 from tests.history import contenders, reads
 from tests.history.board import READ_ONLY, Board, Spec
 from tests.history.mishaps import arm
-from tests.history.records import HEAD, HIT, Kind, Recorder
+from tests.history.records import HEAD, HIT, OWNER, Kind, Recorder
+from tests.history.registers import writer_of
 
 now = time.monotonic_ns
 
@@ -32,6 +33,8 @@ class Worker:
 
     #: The last state of the board in which it works.
     until = READ_ONLY
+    #: Whose registers it writes.
+    writes = -1
 
     def __init__(self, spec: Spec, folder: Path, cache: str, writers: int, place: int) -> None:
         self.spec = spec
@@ -148,10 +151,11 @@ class Worker:
         """Write down one read and all that it has seen."""
         add = self.recorder.add
         for each in seen:
+            mine = flags | OWNER if writer_of(each.register) == self.writes else flags
             if each.twin is None:
-                add(Kind.READ, way, each.register, flags, begin, end, each.value)
+                add(Kind.READ, way, each.register, mine, begin, end, each.value)
             else:
-                add(Kind.PAIR, way, each.register, flags, begin, end, each.value, each.twin)
+                add(Kind.PAIR, way, each.register, mine, begin, end, each.value, each.twin)
             flags &= ~HEAD
         self.board.advance(self._place)
 

@@ -23,6 +23,7 @@ class Writer(Worker):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+        self.writes = self.number
         self._ways = list(WAYS.items())
         self._way = 0
         self._value = self.spec.generation * 10**9
