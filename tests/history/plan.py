@@ -93,7 +93,7 @@ def histories(
             lease=size.lease,
             pace=size.pace,
         )
-        changes = {"style": "threads"} if store == "memory" else {}
+        changes: dict[str, Any] = {"style": "threads"} if store == "memory" else {}
         yield Planned("history", how, replace(scenario, **changes, **HOW[how]))
 
 
