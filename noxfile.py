@@ -16,6 +16,9 @@ nox.options.sessions = ["lint", "types", "docs", "tests"]
 
 PROJECT = nox.project.load_toml()
 
+#: The projects whose tests are run under the cache.
+PROJECTS = nox.project.load_toml("tests/projects/projects.toml")
+
 #: Every extra: tests cover all stores, and skip those whose server is not there.
 EVERYTHING = ".[{}]".format(",".join(PROJECT["project"]["optional-dependencies"]))
 
@@ -113,6 +116,37 @@ def verify(session: nox.Session) -> None:
     install_for_tests(session)
     chosen = [f"tests/test_{name}.py" for name in VERIFIED]
     run_tests(session, *chosen, env={"QUERYCACHE_VERIFY": "1"})
+
+
+#: What Django's own tests use where it is installed; without it they skip.
+SUITE = (
+    "aiosmtpd", "argon2-cffi", "bcrypt", "docutils", "numpy", "Pillow", "psycopg[binary,pool]",
+    "PyYAML", "tblib", "tzdata",
+)  # fmt: skip
+
+
+@nox.session
+@nox.parametrize(
+    ("python", "django"),
+    [nox.param(pythons[-1], django, id=f"django{django}") for django, pythons in MATRIX.items()],
+)
+def django_suite(session: nox.Session, django: str) -> None:
+    """Run Django's own tests without the cache and with it, and compare.
+
+    What follows `--` is `--database postgresql`, `--store lmdb`, `--serve`, and tests of Django;
+    `-- --help` tells more.
+    """
+    install_for_tests(session, f"Django=={django}.*", *SUITE)
+    session.run("python", "-m", "tests.django_suite", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("project", list(PROJECTS), ids=list(PROJECTS))
+def projects(session: nox.Session, project: str) -> None:
+    """Run another project's own tests, or ours of it, without the cache and with it."""
+    # The pytest of the tests here, for what tests.servers imports, unless the project has another.
+    session.install("-e", ".[redis,memcached]", "pytest", *PROJECTS[project]["requirements"])
+    session.run("python", "-m", "tests.projects", project, *session.posargs)
 
 
 @nox.session
