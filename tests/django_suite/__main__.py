@@ -26,7 +26,9 @@ EXPECTED = Path(__file__).parent / "expected.toml"
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests.django_suite", description=__doc__)
-    parser.add_argument("--database", choices=["sqlite", "postgresql", "mariadb"], default="sqlite")
+    parser.add_argument(
+        "--database", choices=["sqlite", "postgresql", "postgis", "mariadb"], default="sqlite"
+    )
     parser.add_argument("--store", choices=STORES, default="memory")
     parser.add_argument(
         "--serve",

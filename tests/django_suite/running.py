@@ -44,8 +44,10 @@ class Servers:
             return {"default": dict(engine), "other": dict(engine)}
         server: PostgresServer | MariaDBServer
         test: dict[str, Any] = {}
-        if kind == "postgresql":
+        if kind in ("postgresql", "postgis"):
             server = PostgresServer(options={"max_connections": "100"})
+            if kind == "postgis":
+                test = {"ENGINE": "django.contrib.gis.db.backends.postgis"}
         else:
             server = MariaDBServer()
             # As in Django's own runs: the tests name these.

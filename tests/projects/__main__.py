@@ -20,7 +20,7 @@ from typing import Any
 
 import django
 
-from tests.django_suite.comparison import Expected, compare
+from tests.django_suite.comparison import BAD, Expected, compare
 from tests.django_suite.running import ROOT, STORES, Servers, conclude, run, say
 from tests.django_suite.sdist import source_of
 
@@ -60,7 +60,6 @@ def main() -> int:
         source = source_of(name, folder / "source") / spec.get("folder", "")
         path, command, env = spec.get("path", []), spec["run"], spec.get("env", {})
     command = [sys.executable, str(HERE / "launch.py"), *command, *options.labels]
-    clean = True
     with contextlib.ExitStack() as stack:
         servers = Servers(stack, folder)
         if spec.get("database") == "postgresql":
@@ -72,6 +71,10 @@ def main() -> int:
         without = run(
             command, folder / f"{name}-without", {"querycache": None}, cwd=source, env=env
         )
+        failed = [test for test, one in without.items() if one["outcome"] in BAD]
+        say(f"{len(failed)} fail without the cache: {', '.join(failed)}")
+        # Our own tests have no excuse.
+        clean = not (failed and spec.get("own"))
         for mode in ("verify", "serve"):
             querycache = servers.querycache(options.store, serve=mode == "serve")
             results = folder / f"{name}-{options.store}-{mode}"
