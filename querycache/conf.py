@@ -255,9 +255,9 @@ def store_kind(config: Config, caches: Mapping[str, Mapping[str, Any]]) -> Store
         ImproperlyConfigured: a cache's backend, or the client of the store, cannot be imported.
     """
     scheme, is_url, _ = config.store.partition("://")
-    # The module that a scheme leads to has the name of the kind.
+    # The name of the module that a scheme leads to begins with the kind.
     kind = (
-        cast("StoreKind", SCHEMES[scheme.lower()][0])
+        cast("StoreKind", SCHEMES[scheme.lower()][0].partition("_")[0])
         if is_url
         else _kind_of_cache(config.store, caches[config.store])
     )

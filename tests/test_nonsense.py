@@ -10,7 +10,7 @@ from django.db import transaction
 
 import querycache
 from querycache import install
-from querycache.stores import redis_wire
+from querycache.stores import redis_identity
 from tests.environment import Environment, configure
 from tests.hooks import eventually
 from tests.library.models import Publisher
@@ -95,7 +95,7 @@ def test_server_that_is_too_old_is_an_outage_that_says_so(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(redis_wire, "_OLDEST", (99, 0))
+    monkeypatch.setattr(redis_identity, "_OLDEST", (99, 0))
     with staged(database, STORE=store_url) as stage:
         register = Register(stage)
         for value in ("old", "newer", "new"):

@@ -22,6 +22,14 @@ SCHEMES = {
     "unix": ("redis", "RedisStore"),
     "valkey": ("redis", "RedisStore"),
     "valkeys": ("redis", "RedisStore"),
+    "redis+sentinel": ("redis_sentinel", "SentinelStore"),
+    "rediss+sentinel": ("redis_sentinel", "SentinelStore"),
+    "valkey+sentinel": ("redis_sentinel", "SentinelStore"),
+    "valkeys+sentinel": ("redis_sentinel", "SentinelStore"),
+    "redis+cluster": ("redis_cluster", "ClusterStore"),
+    "rediss+cluster": ("redis_cluster", "ClusterStore"),
+    "valkey+cluster": ("redis_cluster", "ClusterStore"),
+    "valkeys+cluster": ("redis_cluster", "ClusterStore"),
     "memcached": ("memcached", "MemcachedStore"),
 }
 

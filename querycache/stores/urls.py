@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 from querycache.stores.base import StoreUnusable
 
 _UNITS = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "tb": 1 << 40}
+_HOST = re.compile(r"(\[[^\]]+\]|[^:/?#\s\[\]]+)(?::(\d{1,5}))?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) *([a-z]*)", re.ASCII)
 
 
@@ -29,6 +30,29 @@ def parse_size(text: str) -> int:
     if size < 1:
         raise StoreUnusable(f"{text!r} is not a size: it must be at least one byte")
     return size
+
+
+def hosts(url: str, default_port: int) -> list[tuple[str, int]]:
+    """Return the hosts and ports that a URL lists, joined by commas.
+
+    Args:
+        url: such as ``"redis+cluster://user:password@a:7000,[::1]:7001,c"``.
+        default_port: of a host without one.
+
+    Raises:
+        StoreUnusable: there is none, or one cannot be read.
+    """
+    netloc = urlsplit(url).netloc.rpartition("@")[2]
+    found: list[tuple[str, int]] = []
+    for place in netloc.split(","):
+        match = _HOST.fullmatch(place)
+        port = int(match[2] or default_port) if match else 0
+        if match is None or not 0 < port < 65536:
+            raise StoreUnusable(
+                f"{place!r} in the store's URL is no host; write host:port,host:port"
+            )
+        found.append((match[1].strip("[]"), port))
+    return found
 
 
 def query_of(url: str, allowed: Collection[str]) -> dict[str, str]:

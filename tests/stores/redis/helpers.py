@@ -13,7 +13,9 @@ import redis
 from querycache import stamps as protocol
 from querycache.stores.base import Store, StoreError, StoreOptions
 from querycache.stores.redis import RedisStore
+from querycache.stores.redis_links import TRUSTED
 from tests.servers import RedisServer
+from tests.servers.redis_groups import client
 
 ENTRY, STAMP, OTHER = b"qc:e:entry", b"qc:s:stamp", b"qc:s:other"
 LONG = 600_000
@@ -72,3 +74,20 @@ def answers(store: Store) -> bool:
     except StoreError:
         return False
     return True
+
+
+def announced(store: Store, token: bytes) -> bool:
+    try:
+        store.begin([STAMP], token)
+    except StoreError:
+        return False
+    return True
+
+
+def fenced(promoted: RedisServer, epoch: bytes) -> None:
+    """A write was announced on a new primary: nobody trusts the former one any more by then."""
+    with client(promoted) as admin:
+        _, _, since = admin.get(epoch).rpartition(b"@")
+        seconds, micros = admin.time()
+    assert int(since) > 0
+    assert seconds * 1000 + micros // 1000 - int(since) >= TRUSTED * 1000

@@ -51,10 +51,22 @@ def test_client_of_the_project(own: RedisServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["redis+cluster://a", "redis+sentinel://a/b", "redis://h:port", "redis://h?db=x"]
+    ("url", "complaint"),
+    [
+        ("redis://h:port", "cannot be read"),
+        ("redis://h?db=x", "cannot be read"),
+        ("redis+sentinel://h", "has the form redis\\+sentinel://"),
+        ("redis+sentinel://h/service/x", "has the form"),
+        ("redis+sentinel:///service", "'' in the store's URL is no host"),
+        ("redis+sentinel://h:port/service", "'h:port' in the store's URL is no host"),
+        ("redis+sentinel://h/s?sentinel_pasword=x", "'sentinel_pasword'.*sentinel_password"),
+        ("redis+cluster://h,/", "'' in the store's URL is no host"),
+        ("redis+cluster://h:70000", "'h:70000'"),
+        ("redis+cluster://h/1", "no databases"),
+    ],
 )
-def test_url_that_cannot_be_read(url: str) -> None:
-    with pytest.raises(StoreUnusable):
+def test_url_that_cannot_be_read(url: str, complaint: str) -> None:
+    with pytest.raises(StoreUnusable, match=complaint):
         open_store(url, StoreOptions())
 
 
@@ -107,6 +119,8 @@ def test_server_that_is_too_old() -> None:
         b"INFO": b"# Server\r\nredis_version:5.0.14\r\nrun_id:x\r\n",
         b"SELECT": None,
         b"CLIENT": None,
+        b"MGET": None,
+        b"TIME": None,
     }
 
     def serve(listener: socket.socket) -> None:
