@@ -141,25 +141,25 @@ class ClusterStore(RedisCommands):
         """Return ``work(link, *args)`` on the node that serves a slot, wherever it moves."""
         topology, hops = self._topology, 0
         over = time.monotonic() + self.options.timeout
+        node = topology.node(slot)
         while True:
-            node = topology.node(slot)
             try:
                 answer = node.links.call(_guarded, work, *args)
                 if isinstance(answer, errors.AskError):
                     where = answer.host or node.where[0], answer.port
                     if isinstance(answer, errors.MovedError):
-                        topology.moved(slot, where)
+                        node = topology.moved(slot, where)
                     else:
                         answer = topology.at(where).links.call(_guarded, _asking, work, *args)
             except StoreError:
                 if hops or not topology.is_elsewhere(slot, node):
                     raise
-                hops += 1
+                hops, node = 1, topology.node(slot)
                 continue
             if not isinstance(answer, _ELSEWHERE):
                 return answer
-            hops += 1
             if isinstance(answer, errors.MovedError):
+                hops += 1
                 if hops <= _MOST_HOPS:
                     continue
             elif time.monotonic() < over:

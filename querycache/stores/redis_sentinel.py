@@ -7,9 +7,9 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from querycache.stores.base import StoreError, StoreOptions, StoreUnusable
-from querycache.stores.redis import RedisStore
 from querycache.stores.redis_links import Links
 from querycache.stores.redis_places import Address, Connect, settings_of_pool, settings_of_url
+from querycache.stores.redis_primary import PrimaryStore
 from querycache.stores.redis_wire import Link, pack
 from querycache.stores.urls import hosts
 
@@ -87,14 +87,15 @@ class Primary:
         return host, port
 
 
-class SentinelStore(RedisStore):
-    """A primary that sentinels name, behind `RedisStore`.
+class SentinelStore(PrimaryStore):
+    """A primary that sentinels name.
 
     Limits:
         Sentinels: most of those that are listed must answer, else the store is down. All should be
         listed: those that are not cannot be asked.
         Failover: an outage until the new primary is known, and a moment longer, see
         `querycache.stores.redis_identity`; all stamps are given up.
+        Following: none; a former primary that is still there would not tell what the new one does.
     """
 
     @classmethod
@@ -107,7 +108,7 @@ class SentinelStore(RedisStore):
                 sentinels are the parameters ``sentinel_username`` and ``sentinel_password``. With
                 ``rediss`` both are reached over TLS. Other parameters are redis-py's.
             options: what every store is opened with.
-            defer: see `RedisStore`.
+            defer: see `RedisCommands`.
 
         Raises:
             StoreUnusable: the URL cannot be read.
@@ -144,7 +145,7 @@ class SentinelStore(RedisStore):
         Args:
             client: one whose pool is a ``SentinelConnectionPool``, for the primary or for replicas.
             options: what every store is opened with.
-            defer: see `RedisStore`.
+            defer: see `RedisCommands`.
 
         Raises:
             StoreUnusable: the client leads to no sentinels.
@@ -158,9 +159,6 @@ class SentinelStore(RedisStore):
         ]
         primary = Primary(pool.service_name, sentinels, *settings_of_pool(pool, options))
         return cls(primary, options, defer=defer)
-
-    def follow(self) -> None:
-        """Nobody: a former primary that is still there would not tell what the new one does."""
 
 
 def _no_check(link: Link) -> None:

@@ -108,13 +108,16 @@ class Topology:
             found = self._known.setdefault(where, node)
         return found
 
-    def moved(self, slot: int, where: Where) -> None:
-        """Note that a slot is served elsewhere, as the node that was asked says."""
+    def moved(self, slot: int, where: Where) -> Node:
+        """Note that a slot is served elsewhere, as the node that was asked says; return that.
+
+        The others may not know it yet, so the note lasts until they are asked only.
+        """
         node = self.at(where)
         # Links to it may be from an earlier time when it was a primary.
         node.links.look_again()
         self._owners[slot] = node
-        self._good_until = 0.0
+        return node
 
     def is_elsewhere(self, slot: int, node: Node) -> bool:
         """Look up again who serves a slot; tell whether it is another node than before."""

@@ -88,12 +88,21 @@ class RedisCluster(RedisGroup):
             for replica in self.replicas_of(primary):
                 with client(replica) as admin:
                     admin.execute_command("CLUSTER", "REPLICATE", self.id_of(primary))
+        until(self._know_their_roles, "the nodes do not hear of the replicas")
         until(self.is_whole, "the cluster does not come up")
 
     def _all_met(self) -> bool:
         return all(
             int(self._info(node)["cluster_known_nodes"]) == len(self.servers)
             and int(self._info(node)["cluster_size"]) == self._counts[0]
+            for node in self.servers
+        )
+
+    def _know_their_roles(self) -> bool:
+        primaries, replicas = self._counts
+        return all(
+            sum("slave" in one["flags"] for one in self._nodes(node).values())
+            == primaries * replicas
             for node in self.servers
         )
 
@@ -110,6 +119,10 @@ class RedisCluster(RedisGroup):
         with client(node) as admin:
             return dict(admin.execute_command("CLUSTER INFO"))
 
+    def _nodes(self, node: RedisServer) -> dict[str, dict[str, Any]]:
+        with client(node) as admin:
+            return dict(admin.execute_command("CLUSTER NODES"))
+
     def id_of(self, node: RedisServer) -> str:
         """Return the name that a node has in the cluster."""
         with client(node) as admin:
@@ -120,10 +133,16 @@ class RedisCluster(RedisGroup):
         running = next(node for node in self.servers if node.running)
         with client(running) as admin:
             slot = admin.execute_command("CLUSTER KEYSLOT", key)
+        found = self._owner(slot, running)
+        assert found is not None, "the slot has no owner"
+        return found
+
+    def _owner(self, slot: int, asked: RedisServer) -> RedisServer | None:
+        with client(asked) as admin:
             for first, last, (_, port, *_), *_ in admin.execute_command("CLUSTER", "SLOTS"):
                 if first <= slot <= last:
                     return next(node for node in self.servers if node.port == port)
-        raise AssertionError("the slot has no owner")
+        return None
 
     def fail_over(self, replica: RedisServer) -> None:
         """Make a replica the primary whatever its primary thinks of it, and wait until it is.
@@ -174,3 +193,15 @@ class RedisCluster(RedisGroup):
             with client(node) as admin:
                 if admin.info("replication")["role"] == "master":
                     admin.execute_command("CLUSTER SETSLOT", slot, "NODE", name)
+        epoch = self._info(target)["cluster_my_epoch"]
+
+        def all_know() -> bool:
+            for node in self.servers:
+                if node.running:
+                    told = self._nodes(node)[f"127.0.0.1:{target.port}"]
+                    # Until it knows the number of this change, an older message undoes it.
+                    if told["epoch"] != epoch or self._owner(slot, node) is not target:
+                        return False
+            return True
+
+        until(all_know, "the nodes do not agree on the slot")

@@ -1,0 +1,61 @@
+"""Entries and stamps on one server: the primary, wherever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from querycache.stores.base import StoreInfo, StoreOptions
+from querycache.stores.redis_commands import RedisCommands, figures, told
+from querycache.stores.redis_identity import remove
+from querycache.stores.redis_links import Links, Place
+from querycache.stores.redis_wire import Link, pack
+
+
+class PrimaryStore(RedisCommands):
+    """Reads are one plain MGET; each step of the protocol is one script, by the server's clock.
+
+    Limits:
+        Eviction: a stamp that is evicted costs one lease of misses, never a stale row; with
+        a ``volatile-*`` policy stamps are not evicted, nor are entries without a ttl.
+        Full: with ``noeviction`` and no memory left writes of the project find the store failed.
+        Failover: a server that starts from a dump or is promoted gives up all stamps, when a
+        connection to it is opened and, should it stay open, when a second has passed.
+        Replicas: never read from; a server that is a replica counts as down.
+
+    Args:
+        place: where the server is.
+        options: what every store is opened with.
+        defer: see `RedisCommands`.
+    """
+
+    def __init__(self, place: Place, options: StoreOptions, *, defer: bool = False) -> None:
+        super().__init__(options, options.prefix.encode(), defer=defer)
+        self._place = place
+        self._links = Links(place, self._check)
+
+    def read(self, entry: bytes, stamps: Sequence[bytes]) -> Sequence[bytes | None]:
+        values: list[bytes | None] = self._links.call(Link.ask, pack(b"MGET", entry, *stamps))
+        return values
+
+    def stamps(self, stamps: Sequence[bytes]) -> Sequence[bytes | None]:
+        if not stamps:
+            return []
+        values: list[bytes | None] = self._links.call(Link.ask, pack(b"MGET", *stamps))
+        return values
+
+    def clear(self) -> None:
+        self._links.call(remove, self._entries)
+
+    def info(self) -> StoreInfo:
+        return told(self._place.name, [self._links.call(figures)])
+
+    def close(self) -> None:
+        self._links.close()
+        self._place.close()
+
+    def _call(self, key: bytes, work: Callable[..., Any], *args: Any) -> Any:
+        return self._links.call(work, *args)
+
+    def _check(self, link: Link) -> None:
+        self._identity.check(link, self._place.name)
