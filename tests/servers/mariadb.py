@@ -62,13 +62,23 @@ class MariaDBServer(Server):
         # The greeting: three bytes of length, a sequence number, protocol version 10.
         return self._ask(b"", path=self.socket)[4:5] == b"\x0a"
 
-    def create_database(self, name: str) -> None:
-        """Create an empty database.
+    def create_database(self, name: str, template: str | None = None) -> None:
+        """Create a database.
 
         Args:
             name: its name.
+            template: the database that it is a copy of; None: empty.
         """
         self._execute(f"CREATE DATABASE `{name}`")
+        if template:
+            file = self.folder / f"{name}.sql"
+            dump = find_program("mariadb-dump", "mysqldump")
+            self.run(
+                *(dump, "--no-defaults", f"--socket={self.socket}", "-uroot"),
+                *(f"--result-file={file}", template),
+            )
+            self._execute(f"source {file}", name)
+            file.unlink()
 
     def drop_database(self, name: str) -> None:
         """Drop a database if it is there.
@@ -78,9 +88,10 @@ class MariaDBServer(Server):
         """
         self._execute(f"DROP DATABASE IF EXISTS `{name}`")
 
-    def _execute(self, sql: str) -> None:
+    def _execute(self, sql: str, database: str = "mysql") -> None:
         client = find_program("mariadb", "mysql")
-        self.run(client, "--no-defaults", f"--socket={self.socket}", "-uroot", "-e", sql)
+        login = ["--no-defaults", f"--socket={self.socket}", "-uroot"]
+        self.run(client, *login, "-e", sql, database)
 
     def django_database(self, name: str = "mysql", **changes: Any) -> dict[str, Any]:
         """Return an alias for ``DATABASES``.

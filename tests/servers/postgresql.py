@@ -52,13 +52,14 @@ class PostgresServer(Server):
         hello = (8 + len(names)).to_bytes(4, "big") + (3 << 16).to_bytes(4, "big") + names
         return self._ask(hello).startswith(b"R")
 
-    def create_database(self, name: str) -> None:
-        """Create an empty database.
+    def create_database(self, name: str, template: str | None = None) -> None:
+        """Create a database.
 
         Args:
             name: its name.
+            template: the database that it is a copy of, to which nobody is connected; None: empty.
         """
-        self.run(*self._admin("createdb"), name)
+        self.run(*self._admin("createdb"), *(["-T", template] if template else []), name)
 
     def drop_database(self, name: str) -> None:
         """Drop a database if it is there, whoever is connected to it.
