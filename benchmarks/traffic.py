@@ -22,10 +22,14 @@ def _zipf(number: int) -> list[float]:
 
 
 class Traffic:
-    """The same endless traffic for everybody, whatever it costs them."""
+    """The same endless traffic for everybody who begins with the same seed.
 
-    def __init__(self) -> None:
-        self._rng = Random(1)
+    Args:
+        seed: of its random numbers.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._rng = Random(seed)
         self._products = _zipf(PRODUCTS)
         self._categories = _zipf(CATEGORIES)
         self._reads = [
@@ -37,7 +41,7 @@ class Traffic:
             *[_count] * 10,
             *[_exists] * 5,
         ]
-        self._writes = [*[_review] * 40, *[_order] * 30, *[_sell] * 30]
+        self._writes = [*[_view] * 40, *[_sell] * 30, *[_review] * 20, *[_order] * 10]
 
     def next(self, writes: int) -> tuple[bool, Operation]:
         """Return the next operation: whether it reads, and what it does.
@@ -63,7 +67,7 @@ def _reviews(product: int, category: int) -> Any:
 
 def _page(product: int, category: int) -> Any:
     products = Product.objects.filter(category=category).select_related("maker")
-    return list(products.order_by("price")[:20])
+    return list(products.order_by("price", "pk")[:20])
 
 
 def _navigation(product: int, category: int) -> Any:
@@ -82,8 +86,16 @@ def _exists(product: int, category: int) -> Any:
     return Product.objects.filter(category=category, stock__gt=0).exists()
 
 
-def _sell(product: int, category: int) -> Any:
-    return Product.objects.filter(pk=product).update(stock=F("stock") - 1)
+def _view(product: int, category: int) -> Any:
+    """A counter of views, as sites keep them."""
+    return Product.objects.filter(pk=product).update(views=F("views") + 1)
+
+
+def _sell(product: int, category: int) -> None:
+    """A save of one row."""
+    found = Product.objects.get(pk=product)
+    found.stock -= 1
+    found.save(update_fields=["stock"])
 
 
 def _review(product: int, category: int) -> Any:

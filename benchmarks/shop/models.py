@@ -1,10 +1,13 @@
-"""A small shop: products in categories by makers, with reviews and orders."""
+"""A small shop: products in categories by makers, reviews and orders; and rows of all sorts."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
 from django.db import models
+
+#: Columns of a wide row besides its key and its group.
+WIDE = 40
 
 
 class Category(models.Model):
@@ -32,6 +35,7 @@ class Product(models.Model):
     maker = models.ForeignKey(Maker, models.CASCADE)
     price = models.DecimalField(max_digits=8, decimal_places=2)
     stock = models.IntegerField(default=0)
+    views = models.IntegerField(default=0)
     description = models.TextField(default="")
     added = models.DateTimeField()
 
@@ -85,3 +89,50 @@ class Visit(models.Model):
 
     def __str__(self) -> str:
         return self.page
+
+
+class Reading(models.Model):
+    """Narrow rows, many of them."""
+
+    sensor = models.IntegerField()
+    value = models.FloatField()
+    note = models.CharField(max_length=20)
+
+    objects: ClassVar[models.Manager[Reading]] = models.Manager()
+
+    def __str__(self) -> str:
+        return self.note
+
+
+class Event(models.Model):
+    """Rows of rich types."""
+
+    code = models.UUIDField()
+    parent = models.UUIDField()
+    began = models.DateTimeField()
+    ended = models.DateTimeField()
+    price = models.DecimalField(max_digits=12, decimal_places=2)
+    tax = models.DecimalField(max_digits=12, decimal_places=2)
+    data = models.JSONField(default=dict)
+    size = models.IntegerField()
+
+    objects: ClassVar[models.Manager[Event]] = models.Manager()
+
+    def __str__(self) -> str:
+        return f"{self.code}"
+
+
+class Sheet(models.Model):
+    """Wide rows: see below."""
+
+    size = models.IntegerField()
+
+    objects: ClassVar[models.Manager[Sheet]] = models.Manager()
+
+    def __str__(self) -> str:
+        return f"{self.pk}"
+
+
+for _number in range(WIDE):
+    _field: models.Field = models.IntegerField() if _number % 2 else models.CharField(max_length=40)
+    Sheet.add_to_class(f"column{_number}", _field)

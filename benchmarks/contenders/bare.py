@@ -1,0 +1,55 @@
+"""The two that ratios are taken to: no cache, and what no cache can beat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from benchmarks.contenders.base import Contender
+
+
+class NoCache(Contender):
+    """Django as it is."""
+
+    __slots__ = ()
+    serves: ClassVar[bool] = False
+
+
+class Floor(Contender):
+    """The ORM's own cost: compilers find their rows in a dict in place of the database."""
+
+    __slots__ = ()
+
+    def install(self) -> None:
+        """Let every SELECT compile, and then take the rows that it gave the first time.
+
+        No cache behind the compiler can do less: it must compile too, since that is where its key
+        comes from and what the ORM needs to read the rows with, and then it must fetch, check and
+        decode.
+        """
+        from django.core.exceptions import EmptyResultSet
+        from django.db.models.sql.compiler import SQLCompiler
+        from django.db.models.sql.constants import MULTI
+
+        run = SQLCompiler.execute_sql
+        canned: dict[Any, Any] = {}
+
+        def execute_sql(
+            self: SQLCompiler, result_type: Any = MULTI, *args: Any, **kwargs: Any
+        ) -> Any:
+            try:
+                sql, params = self.as_sql()
+            except EmptyResultSet:
+                return iter([]) if result_type == MULTI else None
+            key = (sql, params, result_type)
+            try:
+                return canned[key]
+            except KeyError:
+                pass
+            result = run(self, result_type, *args, **kwargs)
+            if isinstance(result, Iterator):
+                result = list(result)
+            canned[key] = result
+            return result
+
+        SQLCompiler.execute_sql = execute_sql  # type: ignore[method-assign]

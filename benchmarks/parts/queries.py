@@ -1,0 +1,42 @@
+"""Hits, misses and writes of each shape, and queries with the cache out of their way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks import labels
+from benchmarks.figures import figures
+from benchmarks.parts.base import Run
+from benchmarks.processes import Process
+from benchmarks.rounds import measure
+
+#: Budgets of two in a hundred need more rounds.
+OFF_TIMES = 3
+
+
+def cases(run: Run) -> list[tuple[str, int]]:
+    """Return what is measured: cases, and how many times the usual rounds each takes."""
+    size = run.size
+    return [
+        *((f"hit:{name}", 1) for name in size.shapes),
+        *((f"miss:{name}", 1) for name in size.shapes),
+        *((f"write:{name}", 1) for name in size.writes),
+        *((f"off:{name}", OFF_TIMES) for name in labels.OFF),
+    ]
+
+
+def run_part(run: Run, group: Sequence[Process]) -> dict[str, Any]:
+    """Measure every case on one database.
+
+    Args:
+        run: which run.
+        group: a process of each contender.
+    """
+    caching = [process for process in group if process.name != "floor"]
+    found = {}
+    for case, times in cases(run):
+        taking_part = group if case.startswith("hit:") else caching
+        found[case] = figures(measure(taking_part, case, run.size, times))
+        run.progress.step(case)
+    return found

@@ -1,0 +1,1 @@
+"""A site around the shop: what is measured over HTTP."""
