@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 from tests.history import plan, report
 from tests.history.contenders import CONTENDERS
 from tests.history.faults import FAULTS
+from tests.history.pipes import ProgramFailed
 from tests.history.places import DATABASES, STORES, Places
 from tests.history.scenario import run
 from tests.servers import Unavailable
@@ -69,6 +71,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--reads", type=int, help="of each history without faults; 0: none")
     parser.add_argument("--seconds", type=float, help="of each run at most")
+    parser.add_argument("--readers", type=int, default=3, help="how many; 3")
     parser.add_argument("--tries", type=int, help="of each fault on each pair")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there")
     parser.add_argument("--list", action="store_true", help="list the faults and their promises")
@@ -84,13 +87,15 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         size = replace(size, seconds=options.seconds, fault_seconds=options.seconds)
     if options.tries is not None:
         size = replace(size, tries=options.tries)
+    size = replace(size, readers=options.readers)
     planned = [
         *(plan.histories(size, options.caches, options.databases, options.stores)
           if size.reads else ()),
         *plan.faults(size, options.faults, options.databases, options.stores),
     ]  # fmt: skip
     started = time.monotonic()
-    rows = []
+    rows: list[dict[str, Any]] = []
+    failed: list[str] = []
     with Places() as places:
         for number, each in enumerate(planned, 1):
             scenario = each.scenario
@@ -100,6 +105,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             except Unavailable as reason:
                 _say(f"{number}/{len(planned)} {where}: left out, {reason}")
                 continue
+            except (RuntimeError, ProgramFailed) as error:
+                failed.append(f"{where}: {error}")
+                _say(f"{number}/{len(planned)} {failed[-1]}")
+                continue
+            except KeyboardInterrupt:
+                _say(f"{number}/{len(planned)} {where}: interrupted; here is what there is")
+                break
             rows.append(report.row_of(each.group, each.label, outcome))
             found = report.seen(outcome.verdict)
             tried = f", tried {outcome.tried} times" if scenario.fault is not None else ""
@@ -113,6 +125,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "seconds": round(time.monotonic() - started),
         "versions": versions,
         "rows": rows,
+        "did not end": failed,
     }
 
 
@@ -130,11 +143,14 @@ def main() -> None:
             )
         )
         return
+    # What has come so far is worth something, whoever stops the program.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     result = measure(options)
     print(report.text(result))
     if options.json:
         options.json.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-    if any(row["broken"] and row["cache"] == "querycache" for row in result["rows"]):
+    broken = any(row["broken"] and row["cache"] == "querycache" for row in result["rows"])
+    if broken or result["did not end"]:
         sys.exit(1)
 
 

@@ -28,7 +28,7 @@ class Spec:
         lives: operations until the mishap is armed.
         mutant: mechanism of querycache that it goes without; empty: none.
         slow: seconds that a commit takes longer, at most.
-        pace: seconds between two writes, on average.
+        between: reads of all workers between two writes of a writer, on average.
         patience: seconds that it waits, at the end, for hits to come.
     """
 
@@ -43,7 +43,7 @@ class Spec:
     lives: int = 0
     mutant: str = ""
     slow: float = 0.0
-    pace: float = 0.02
+    between: float = 20.0
     patience: float = 10.0
 
 

@@ -85,6 +85,10 @@ class Crew:
         """Start a process for one worker, or for several as threads or tasks."""
         places = range(self._workers, self._workers + len(specs))
         self._workers += len(specs)
+        from django.db import connections
+
+        # A child that closed what it inherits would end its parent's session.
+        connections.close_all()
         pid = os.fork()
         if not pid:
             self._child([Spec(**spec) for spec in specs], style, places)
@@ -109,11 +113,8 @@ class Crew:
         status = 1
         try:
             _end_with_parent()
-            from django.db import connections
-
             from tests.history.styles import STYLES
 
-            connections.close_all()
             self._settle_in(specs[0])
             made: list[Callable[[], Worker]] = [
                 self._maker(spec, place) for spec, place in zip(specs, places, strict=True)

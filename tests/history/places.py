@@ -6,7 +6,8 @@ import contextlib
 import itertools
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -59,12 +60,19 @@ class Place:
 
 
 class Places:
-    """All servers of a program's runs; a context manager."""
+    """All servers of a program's runs; a context manager.
 
-    def __init__(self) -> None:
+    Args:
+        databases: kind → gives a database server that runs already.
+    """
+
+    def __init__(self, databases: Mapping[str, Callable[[], DatabaseServer]] | None = None) -> None:
         self._stack = contextlib.ExitStack()
         self._servers: dict[tuple[Any, ...], Any] = {}
-        self._names = itertools.count()
+        self._databases = databases or {
+            "postgresql": lambda: self._server(PostgresServer),
+            "mariadb": lambda: self._server(MariaDBServer),
+        }
 
     def __enter__(self) -> Self:
         name = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="history-"))
@@ -81,7 +89,7 @@ class Places:
 
     def new_name(self) -> str:
         """Return a name that no run has had: of its folder, its database and its keys."""
-        return f"run{next(self._names)}"
+        return f"run_{uuid.uuid4().hex[:12]}"
 
     def database(self, kind: str, name: str) -> tuple[dict[str, Any], DatabaseServer | None]:
         """Make an empty database; return its settings, and its server where it has one.
@@ -98,9 +106,7 @@ class Places:
                     "timeout": 60,
                 },
             }, None
-        server: DatabaseServer = self._server(
-            PostgresServer if kind == "postgresql" else MariaDBServer
-        )
+        server = self._databases[kind]()
         server.create_database(name)
         return server.django_database(name), server
 

@@ -42,7 +42,8 @@ class Size:
         fault_seconds: of each of these at most.
         every_pair: whether each fault is made on every pair where it can be made.
         lease: in seconds.
-        pace: seconds between two writes of a writer, on average.
+        between: reads of all workers between two writes of a writer, on average.
+        readers: of each run.
     """
 
     reads: int
@@ -52,12 +53,13 @@ class Size:
     fault_seconds: float
     every_pair: bool
     lease: float
-    pace: float
+    between: float
+    readers: int = 3
 
 
 SIZES = {
-    "short": Size(3_000, 6.0, 3, 2_000, 30.0, False, 3.0, 0.02),
-    "long": Size(60_000, 60.0, 10, 5_000, 60.0, True, 3.0, 0.05),
+    "short": Size(3_000, 6.0, 3, 2_000, 30.0, False, 3.0, 20.0),
+    "long": Size(60_000, 60.0, 10, 5_000, 60.0, True, 3.0, 60.0),
 }
 
 
@@ -91,7 +93,8 @@ def histories(
             reads=size.reads,
             seconds=size.seconds,
             lease=size.lease,
-            pace=size.pace,
+            between=size.between,
+            readers=size.readers,
         )
         changes: dict[str, Any] = {"style": "threads"} if store == "memory" else {}
         yield Planned("history", how, replace(scenario, **changes, **HOW[how]))
@@ -138,6 +141,7 @@ def faults(
                 tries=size.tries,
                 seconds=size.fault_seconds,
                 lease=size.lease,
+                readers=size.readers,
                 fault=fault,
             )
             yield Planned("fault", name, replace(scenario, **fault.changes))

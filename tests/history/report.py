@@ -138,6 +138,7 @@ def text(result: dict[str, Any]) -> str:
         parts.append(f"BROKEN ({where}): {'; '.join(row['broken'])}\n{row['examples']}")
     if any(row["faults"] for row in rows):
         parts.append("\n".join(f"{kind}: {meaning}" for kind, meaning in MEANINGS.items()))
+    parts += [f"DID NOT END: {each}" for each in result["did not end"]]
     ours = [row for row in rows if row["cache"] == "querycache"]
     parts.append(
         f"{sum(row['reads'] for row in ours)} reads through querycache,"

@@ -50,7 +50,7 @@ class Scenario:
         delays: name or role of a worker → the least and the most seconds that bytes between it
             and the store are late, in each direction.
         slow: seconds that a commit takes longer before and after it commits, at most.
-        pace: seconds between two writes of a writer, on average.
+        between: reads of all workers between two writes of a writer, on average.
         mutant: mechanism of querycache that is taken out.
         fault: what goes wrong.
     """
@@ -70,7 +70,7 @@ class Scenario:
     nodes: int = 1
     delays: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     slow: float = 0.0
-    pace: float = 0.02
+    between: float = 20.0
     mutant: str = ""
     fault: Fault | None = None
 
@@ -208,12 +208,14 @@ class Run:
 
     def _enter(self) -> dict[str, str]:
         scenario = self.scenario
-        self._crew = self._stack.enter_context(Program("crew"))
-        self._stack.callback(self._kill_all)
         database, self.database_server = self.places.database(scenario.database, self.name)
         self.store: Place = self.places.store(
             scenario.store, scenario.store_options, scenario.nodes, self.name
         )
+        if self.database_server is not None:
+            self._stack.callback(self.database_server.drop_database, self.name)
+        self._crew = self._stack.enter_context(Program("crew"))
+        self._stack.callback(self._kill_all)
         if scenario.fault is not None and scenario.fault.database_lane:
             assert self.database_server is not None
             port = self.lanes.port("database", ("127.0.0.1", self.database_server.port))
@@ -304,7 +306,8 @@ class Run:
         self._generations[role, number] += 1
         name = f"{role}{number}-{generation}"
         isolation = ""
-        if role == "reader" and number == 0 and scenario.readers > 1:
+        # Threads of a process have its settings in common.
+        if role == "reader" and number == 0 and scenario.style == "processes":
             isolation = "repeatable read"
         return Spec(
             name,
@@ -314,7 +317,7 @@ class Run:
             store=self._store_of(role, number),
             isolation=isolation,
             mutant=scenario.mutant,
-            pace=scenario.pace,
+            between=scenario.between,
             patience=0.0 if scenario.cache == "none" else 3 * scenario.lease + 5,
             **more,
         )

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from tests.environment import Environment
 from tests.history import report
 from tests.history.checker import BACKWARD, STALE
 from tests.history.contenders import MUTANTS
@@ -26,8 +27,12 @@ SECONDS = 90.0
 
 
 @pytest.fixture(scope="module")
-def places() -> Iterator[Places]:
-    with Places() as opened:
+def places(environment: Environment) -> Iterator[Places]:
+    databases: dict[str, Callable[[], Any]] = {
+        "postgresql": lambda: environment.postgres,
+        "mariadb": lambda: environment.mariadb,
+    }
+    with Places(databases) as opened:
         yield opened
 
 

@@ -19,6 +19,9 @@ from tests.history.registers import writer_of
 
 now = time.monotonic_ns
 
+#: Seconds that a worker leaves a database or a store alone that has just failed it.
+_RELIEF = 0.02
+
 
 class Worker:
     """Reads in every way.
@@ -79,10 +82,10 @@ class Worker:
             self.act()
         except self.refusal:
             # Nothing was written, and nothing else has happened.
-            time.sleep(self.spec.pace)
+            time.sleep(_RELIEF)
         except django.db.Error:
             self.lost()
-            time.sleep(self.spec.pace)
+            time.sleep(_RELIEF)
 
     def act(self) -> None:
         """Read once, or a few times in a transaction."""

@@ -15,6 +15,9 @@ from tests.history.sessions import Sessions
 from tests.history.worker import Worker, now
 from tests.history.writes import WAYS
 
+#: Seconds that a writer waits for reads at most: readers may be down.
+_LONGEST = 0.5
+
 
 class Writer(Worker):
     """Writes in every way, and reads in between."""
@@ -40,7 +43,14 @@ class Writer(Worker):
         way(self)
         self.read(self._any_look())
         calm = self.choose.random() < 0.1
-        time.sleep(self.choose.expovariate(1 / self.spec.pace) * (8 if calm else 1))
+        self._wait_for_reads(self.choose.expovariate(1 / self.spec.between) * (8 if calm else 1))
+
+    def _wait_for_reads(self, number: float) -> None:
+        """Let others read for a while: by their count, so that a busy machine has hits as well."""
+        enough = self.board.reads() + number
+        until = time.monotonic() + _LONGEST
+        while self.board.reads() < enough and self.board.state == GO and time.monotonic() < until:
+            time.sleep(0.001)
 
     def finish(self) -> None:
         """Only readers compare: they have seen all there is."""
