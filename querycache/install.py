@@ -31,6 +31,9 @@ from querycache.stores import open_store
 from querycache.stores.base import Store, StoreUnusable
 from querycache.writes import send
 
+#: The attribute of a connection whose test database is being created.
+_CREATED = "_querycache_created"
+
 
 def install() -> None:
     """Put the settings as they are now into use.
@@ -130,13 +133,14 @@ def patch() -> None:
         (BaseDatabaseWrapper, "close", _close),
         (BaseDatabaseWrapper, "set_autocommit", _set_autocommit),
         (BaseDatabaseOperations, "execute_sql_flush", _execute_sql_flush),
-        (BaseDatabaseCreation, "create_test_db", _create_test_db),
         (BaseDatabaseCreation, "clone_test_db", _clone_test_db),
     ):
         original = getattr(owner, name)
         patched = wraps(original)(replacement(original))
         patched.querycache = True  # type: ignore[attr-defined]
         setattr(owner, name, patched)
+    vars_of: Any = BaseDatabaseCreation
+    vars_of.create_test_db = _Creating(BaseDatabaseCreation.create_test_db)
     # Through CursorWrapper.__getattr__ these would reach the driver unseen. A driver that has no
     # such method goes on saying so.
     CursorWrapper.close = cursors.closing  # type: ignore[attr-defined]
@@ -179,6 +183,8 @@ def _connect(original: Callable[..., Any]) -> Callable[..., Any]:
         connecting(self)
         result = original(self)
         connected(self)
+        if self.__dict__.pop(_CREATED, False):
+            _made_anew(self, self.settings_dict)
         return result
 
     return connect
@@ -237,13 +243,24 @@ def _execute_sql_flush(original: Callable[..., Any]) -> Callable[..., Any]:
     return execute_sql_flush
 
 
-def _create_test_db(original: Callable[..., Any]) -> Callable[..., Any]:
-    def create_test_db(self: BaseDatabaseCreation, *args: Any, **kwargs: Any) -> Any:
-        result = original(self, *args, **kwargs)
-        _made_anew(self.connection, self.connection.settings_dict)
-        return result
+class _Creating:
+    """Stands for `create_test_db`, after which the connection leads to a database made anew.
 
-    return create_test_db
+    Not a function around it, since a warning of Django's would then name this file in place of its
+    caller's. What happens with the database is over when the connection is made again.
+
+    Args:
+        original: Django's own.
+    """
+
+    def __init__(self, original: Callable[..., Any]) -> None:
+        self._original = original
+
+    def __get__(self, creation: BaseDatabaseCreation | None, owner: Any = None) -> Any:
+        if creation is None:
+            return self._original
+        creation.connection.__dict__[_CREATED] = True
+        return self._original.__get__(creation, owner)
 
 
 def _clone_test_db(original: Callable[..., Any]) -> Callable[..., Any]:
