@@ -45,7 +45,7 @@ def invalidate(*targets: Target, using: str | None = None) -> None:
             transaction.note(tables)
         else:
             tell(transaction, tables)
-        transaction.forget_seen()
+        transaction.overlay.forget()
         announce(transaction, tables)
 
 

@@ -142,6 +142,16 @@ class QueryCache:
             self.failed(error)
             return None
 
+    def clock(self) -> stamps.Clock | None:
+        """Return the store's clock, or None when it did not answer."""
+        if self.breaker.down and not self.up:
+            return None
+        try:
+            return self.store.clock()
+        except FAILURES as error:
+            self.failed(error)
+            return None
+
     def usable(self, keys: Sequence[bytes], found: Sequence[bytes | None]) -> bytes | None:
         """Return the joined stamps if results may be stored under them, else None.
 

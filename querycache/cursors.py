@@ -14,6 +14,7 @@ from django.db.backends.utils import CursorWrapper
 
 from querycache.compiler import local
 from querycache.dependencies import Effect
+from querycache.questions import STATE
 from querycache.rawsql import text_of
 from querycache.runtime import runtime, transaction_of
 from querycache.transactions import Transaction
@@ -27,6 +28,8 @@ def executing(original: Callable[..., Any]) -> Callable[..., Any]:
             return original(self, sql, params, *ignored)
         try:
             if sql is local.trusted:
+                transaction = transaction_of(self.db)
+                transaction.snapshot.passes(transaction)
                 return original(self, sql, params, *ignored)
             return tracked(self, sql, params, *ignored)
         except BaseException:
@@ -67,7 +70,10 @@ def _effect(transaction: Transaction, sql: Any, cursor: CursorWrapper) -> Effect
             effect = database.effect(transaction.connection, sql)
     else:
         effect = database.effect(transaction.connection, text_of(sql, cursor))
-    return effect if transaction.tracks else None
+    if effect is None or not transaction.tracks:
+        transaction.snapshot.passes(transaction)
+        return None
+    return effect
 
 
 @contextmanager
@@ -152,6 +158,7 @@ def copier(self: CursorWrapper, name: str) -> Any:
             with method(statement, *args, **kwargs) as writer:
                 yield writer
             return
+        transaction.snapshot.passes(transaction)
         inside = transaction.open
         if inside:
             transaction.note(effect.writes)
@@ -170,6 +177,6 @@ def copier(self: CursorWrapper, name: str) -> Any:
 def closing(self: CursorWrapper) -> None:
     """Close the driver's cursor, which may end a statement of SQLite."""
     self.cursor.close()
-    state = self.db.__dict__.get("_querycache")
+    state = self.db.__dict__.get(STATE)
     if state is not None:
         state.session.closed(self.cursor)

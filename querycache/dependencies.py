@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
@@ -14,6 +13,7 @@ from querycache import functions, keys
 from querycache.conf import Config
 from querycache.functions import Purity
 from querycache.keys import EVERYTHING
+from querycache.questions import question
 from querycache.rawsql import Kind, Statement, analyse, table_name
 from querycache.relations import closure, database_cascades, normalised
 from querycache.selection import Selection
@@ -116,6 +116,8 @@ class Database:
         self._triggers = normalised(config.triggers)
         self._purities: dict[str, Purity] = {}
         self._untransacted: frozenset[str] | None = None
+        #: A table of InnoDB (MySQL); None: not asked yet, empty: there is none.
+        self.transacted_table: str | None = None
         self._stamp_keys: dict[str, bytes] = {}
         #: Read by the compiler without a call: SQL → plan.
         self.plans: dict[str, Plan] = {}
@@ -336,9 +338,8 @@ class Database:
 
 
 def _tables_without_transactions(connection: BaseDatabaseWrapper) -> frozenset[str]:
-    connection.ensure_connection()
     # The statement that asks is the caller's: its errors are Django's, as those of any other.
-    with connection.wrap_database_errors, closing(connection.create_cursor()) as cursor:
+    with connection.wrap_database_errors, question(connection) as cursor:
         cursor.execute(
             "SELECT t.table_name FROM information_schema.tables t"
             " LEFT JOIN information_schema.engines e ON e.engine = t.engine"

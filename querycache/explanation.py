@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
@@ -20,6 +20,9 @@ from querycache.runtime import runtime, transaction_of
 from querycache.session import Isolation
 from querycache.switch import reads_enabled
 from querycache.transactions import Transaction
+
+if TYPE_CHECKING:
+    from querycache.cache import QueryCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +118,20 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
     except Unkeyable as error:
         return _not_cacheable(sql, str(error), dependencies)
     key = entry_key(transaction.cache.entry_prefix, fingerprint)
-    hit, reason, size, age = _look(transaction, plan.tables, plan.stamp_keys, fingerprint, key)
-    return Explanation(sql, key.decode(), dependencies, True, hit, reason, size, age)
+    seen = _look(transaction, plan.tables, plan.stamp_keys, fingerprint, key)
+    return Explanation(sql, key.decode(), dependencies, True, *seen)
 
 
 def _not_cacheable(sql: str, reason: str, dependencies: tuple[str, ...] = ()) -> Explanation:
     return Explanation(sql, None, dependencies, False, False, reason)
+
+
+#: Whether it is a hit, what to say of it, and the entry's size and age.
+Look = tuple[bool, str, int | None, float | None]
+
+
+def _miss(reason: str, size: int | None = None) -> Look:
+    return False, reason, size, None
 
 
 def _look(
@@ -129,49 +140,64 @@ def _look(
     stamp_keys: tuple[bytes, ...],
     fingerprint: bytes,
     key: bytes,
-) -> tuple[bool, str, int | None, float | None]:
-    """Return whether it is a hit, what to say of it, and the entry's size and age."""
-    cache = transaction.cache
-    snapshot = False
-    if transaction.open:
-        isolation = transaction.session.isolation
-        if isolation is Isolation.OTHER:
-            return (
-                False,
-                "the isolation of the open transaction is not one that is cached",
-                None,
-                None,
-            )
-        snapshot = isolation is Isolation.SNAPSHOT
-        if snapshot or transaction.has_written(tables):
-            return _look_overlay(transaction, tables, stamp_keys, fingerprint, snapshot)
+) -> Look:
+    """Look at what a read would look at, in the same order."""
+    if not transaction.open:
+        return _look_shared(transaction.cache, tables, stamp_keys, fingerprint, key)
+    isolation = transaction.session.isolation
+    if isolation is Isolation.OTHER:
+        return _miss("the isolation of the open transaction is not one that is cached")
+    committed = isolation is Isolation.READ_COMMITTED
+    if transaction.has_written(tables):
+        return _look_overlay(transaction, tables, stamp_keys, fingerprint, not committed)
+    if committed:
+        return _look_shared(transaction.cache, tables, stamp_keys, fingerprint, key)
+    own = _look_overlay(transaction, tables, stamp_keys, fingerprint, True)
+    if transaction.overlay.holds(fingerprint):
+        return own
+    if isolation is Isolation.SERIALIZABLE:
+        return _miss("a serializable transaction runs every query once, to find conflicts")
+    snapshot = transaction.snapshot
+    if not snapshot.can_pin(transaction):
+        return own
+    return _look_shared(transaction.cache, tables, stamp_keys, fingerprint, key, snapshot.noted)
+
+
+def _look_shared(
+    cache: QueryCache,
+    tables: tuple[str, ...],
+    stamp_keys: tuple[bytes, ...],
+    fingerprint: bytes,
+    key: bytes,
+    clock: stamps.Clock | None = None,
+) -> Look:
+    """Look at the shared cache, as of the clock from before a transaction's state was taken."""
     if not cache.up:
-        return False, "the store is down", None, None
+        return _miss("the store is down")
     if not transaction.database.watch.clear(transaction):
-        return False, "the journal of the database is not read yet", None, None
+        return _miss("the journal of the database is not read yet")
     try:
         entry, *found = cache.store.read(key, stamp_keys)
     except Exception as error:  # noqa: BLE001 - people want to read whatever it is
         cache.failed(error)
-        return False, f"the store failed: {error}", None, None
+        return _miss(f"the store failed: {error}")
     size = None if entry is None else len(entry)
     for table, stamp in zip(tables, found, strict=True):
         name = "the database as a whole" if table == EVERYTHING else table
         if stamp is None:
-            return False, f"the store has no stamp of {name} yet", size, None
+            return _miss(f"the store has no stamp of {name} yet", size)
         if not stamps.is_settled(stamp):
-            return False, f"{name} is being written, or was and its quarantine runs", size, None
-    joined = b"".join(stamp for stamp in found if stamp is not None)
-    held = None if cache.near is None else cache.near.get(fingerprint)
-    if held is not None and held.stamps == joined and not cache.shadow:
-        return True, "this process holds the result, and it is valid", size, None
+            return _miss(f"{name} is being written, or was and its quarantine runs", size)
+        if clock is not None and not stamps.unchanged_since(stamp, clock):
+            return _miss(f"{name} was written since this transaction sees the database", size)
     if entry is None:
-        return False, "the store has no entry for it", None, None
+        return _miss("the store has no entry for it")
+    joined = b"".join(stamp for stamp in found if stamp is not None)
     try:
         if cache.sealer.open(fingerprint, joined, entry) is None:
-            return False, "a table was written since the entry was stored", size, None
+            return _miss("a table was written since the entry was stored", size)
     except Forged:
-        return False, "the entry is damaged or not ours", size, None
+        return _miss("the entry is damaged or not ours", size)
     age = max(0.0, time.time() - created(entry, joined))
     if cache.shadow:
         return False, 'the entry is valid; MODE is "shadow", so it is only compared', size, age
@@ -184,16 +210,16 @@ def _look_overlay(
     stamp_keys: tuple[bytes, ...],
     fingerprint: bytes,
     snapshot: bool,
-) -> tuple[bool, str, int | None, float | None]:
+) -> Look:
     cache = transaction.cache
     joined = b""
     if not snapshot:
         usable = cache.up and transaction.database.watch.clear(transaction)
         found = cache.read_stamps(stamp_keys) if usable else None
         if found is None or not all(map(stamps.is_settled, found)):
-            return False, "a table is being written by others, or the store is down", None, None
+            return _miss("a table is being written by others, or the store is down")
         joined = b"".join(stamp for stamp in found if stamp is not None)
-    body = transaction.seen(fingerprint, transaction.marks(tables), joined)
+    body = transaction.overlay.seen(fingerprint, transaction.marks(tables), joined)
     if body is None:
-        return False, "this transaction, which has its own view, has not run it yet", None, None
+        return _miss("this transaction, which has its own view, has not run it yet")
     return True, "this transaction has run it and nothing changed since", len(body), None

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import enum
 import logging
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
+
+from querycache.questions import question
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -122,8 +123,7 @@ def purity(connection: BaseDatabaseWrapper, name: str) -> Purity | None:
     if connection.needs_rollback:
         return None
     try:
-        connection.ensure_connection()
-        with closing(connection.create_cursor()) as cursor:
+        with question(connection) as cursor:
             return ask(cursor, name)
     except connection.Database.Error:  # type: ignore[attr-defined]
         logger.warning("could not ask %s about the function %s", connection.alias, name)

@@ -215,6 +215,8 @@ def _set_autocommit(original: Callable[..., Any]) -> Callable[..., Any]:
         if runtime.current is None:
             return original(self, autocommit, force_begin)
         if not autocommit:
+            # Before: SQLite's BEGIN says itself what is known of it.
+            transaction_of(self).begun()
             result = original(self, autocommit, force_begin)
             transaction_of(self).atomic = force_begin
             return result

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from random import random
 from typing import TYPE_CHECKING, Any
 
-from querycache import codec
+from querycache import codec, stamps
 from querycache.cache import Row, flatten
 from querycache.dependencies import Plan
 from querycache.keys import Unkeyable, dump_parameters
 from querycache.leases import clock
+from querycache.overlay import Seen
 from querycache.runtime import runtime, transaction_of
 from querycache.session import Isolation
-from querycache.transactions import Seen, Transaction
+from querycache.transactions import Transaction
 from querycache.verify import report_difference, same_rows
 
 if TYPE_CHECKING:
@@ -87,9 +88,11 @@ def read(transaction: Transaction, query: Read) -> Any:
         isolation = session.isolation
         if isolation is Isolation.OTHER:
             return _bypass(cache, query)
-        snapshot = isolation is Isolation.SNAPSHOT
-        if snapshot or transaction.has_written(plan.tables):
-            return _read_overlay(transaction, query, fingerprint, snapshot)
+        if transaction.has_written(plan.tables):
+            own = isolation is not Isolation.READ_COMMITTED
+            return _read_overlay(transaction, query, fingerprint, own)
+        if isolation is not Isolation.READ_COMMITTED:
+            return _read_snapshot(transaction, query, fingerprint, isolation)
     return _read_shared(transaction, query, fingerprint)
 
 
@@ -102,31 +105,65 @@ def _read_shared(transaction: Transaction, query: Read, fingerprint: bytes) -> A
         return _bypass(cache, query)
     plan = query.plan
     noted = transaction.noted
-    rows, stamps = cache.lookup(fingerprint, plan.stamp_keys)
+    rows, found = cache.lookup(fingerprint, plan.stamp_keys)
     if rows is not None:
         if cache.inspects:
-            same = _same_stamps(cache, plan, stamps)
+            same = _same_stamps(cache, plan, found)
             return _inspect(transaction, query, rows, lambda: noted == transaction.noted and same())
         cache.counters.hits += 1
         return _shape(rows, query.multi)
-    if stamps is None:
+    if found is None:
         return _bypass(cache, query)
     cache.counters.misses += 1
-    joined = cache.usable(plan.stamp_keys, stamps)
+    joined = cache.usable(plan.stamp_keys, found)
     if joined is None or not (transaction.open or transaction.session.may_store()):
         return query.run()
+    return _run_and_keep(transaction, query, fingerprint, joined, noted)
+
+
+def _run_and_keep(
+    transaction: Transaction, query: Read, fingerprint: bytes, joined: bytes, noted: int
+) -> Any:
+    """Run a query and store what it gives under the stamps that were read before."""
     context = transaction.session.context
     result = query.run()
     # A thread that shares the connection may have written meanwhile, and not committed.
     if noted == transaction.noted and _same_session(transaction, context):
-        cache.keep(fingerprint, joined, _rows(result, query.multi))
+        transaction.cache.keep(fingerprint, joined, _rows(result, query.multi))
     return result
+
+
+def _read_snapshot(
+    transaction: Transaction, query: Read, fingerprint: bytes, isolation: Isolation
+) -> Any:
+    """Read in a transaction that sees one state, and has not written what the query reads."""
+    cache = transaction.cache
+    plan = query.plan
+    noted = transaction.noted
+    if transaction.overlay.holds(fingerprint) or isolation is Isolation.SERIALIZABLE:
+        # A serializable transaction must read for itself, for the database to see its conflicts.
+        return _read_overlay(transaction, query, fingerprint, True)
+    clock = transaction.snapshot.pin(transaction)
+    if clock is None or (cache.breaker.down and not cache.up):
+        return _read_overlay(transaction, query, fingerprint, True)
+    rows, found = cache.lookup(fingerprint, plan.stamp_keys)
+    # Stamps that this settles are younger than the clock: it is for the transactions to come.
+    joined = None if found is None else cache.usable(plan.stamp_keys, found)
+    if joined is None or not stamps.unchanged_since(joined, clock):
+        return _read_overlay(transaction, query, fingerprint, True)
+    if rows is not None:
+        if cache.inspects:
+            return _inspect(transaction, query, rows, lambda: noted == transaction.noted)
+        cache.counters.hits += 1
+        return _shape(rows, query.multi)
+    cache.counters.misses += 1
+    return _run_and_keep(transaction, query, fingerprint, joined, noted)
 
 
 def _read_overlay(transaction: Transaction, query: Read, fingerprint: bytes, snapshot: bool) -> Any:
     cache = transaction.cache
     plan = query.plan
-    stamps = b""
+    shared = b""
     if not snapshot:
         # Others may commit to the same tables meanwhile.
         usable = cache.up and transaction.database.watch.clear(transaction)
@@ -134,9 +171,9 @@ def _read_overlay(transaction: Transaction, query: Read, fingerprint: bytes, sna
         joined = None if found is None else cache.usable(plan.stamp_keys, found)
         if joined is None:
             return _bypass(cache, query)
-        stamps = joined
+        shared = joined
     marks = transaction.marks(plan.tables)
-    body = transaction.seen(fingerprint, marks, stamps)
+    body = transaction.overlay.seen(fingerprint, marks, shared)
     if body is not None:
         rows = codec.decode(body)
         if cache.inspects:
@@ -145,7 +182,7 @@ def _read_overlay(transaction: Transaction, query: Read, fingerprint: bytes, sna
                 if snapshot:
                     return True
                 now = cache.read_stamps(plan.stamp_keys)
-                return now is not None and None not in now and b"".join(now) == stamps  # type: ignore[arg-type]
+                return now is not None and None not in now and b"".join(now) == shared  # type: ignore[arg-type]
 
             return _inspect(transaction, query, rows, unchanged)
         cache.counters.hits += 1
@@ -155,7 +192,7 @@ def _read_overlay(transaction: Transaction, query: Read, fingerprint: bytes, sna
     result = query.run()
     body = cache.encode(_rows(result, query.multi))
     if body is not None and _same_session(transaction, context):
-        transaction.see(fingerprint, Seen(marks, stamps, body))
+        transaction.overlay.see(fingerprint, Seen(marks, shared, body))
     return result
 
 
@@ -181,7 +218,7 @@ def _inspect(
     if not same_rows(rows, fresh, ordered=query.plan.ordered) and unchanged():
         cache.counters.stale += 1
         keys = query.plan.stamp_keys
-        transaction.forget_seen()
+        transaction.overlay.forget()
         cache.touch(keys)
         report_difference(
             query.sql, rows, fresh, raises=cache.config.verify_raises and not cache.shadow
@@ -189,10 +226,10 @@ def _inspect(
     return result
 
 
-def _same_stamps(cache: QueryCache, plan: Plan, stamps: Any) -> Callable[[], bool]:
+def _same_stamps(cache: QueryCache, plan: Plan, before: Any) -> Callable[[], bool]:
     def unchanged() -> bool:
         now = cache.read_stamps(plan.stamp_keys)
-        return now is not None and list(now) == list(stamps)
+        return now is not None and list(now) == list(before)
 
     return unchanged
 

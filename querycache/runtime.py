@@ -10,6 +10,7 @@ from django.db import connections
 from querycache.cache import QueryCache
 from querycache.dependencies import Database
 from querycache.keys import database_identity
+from querycache.questions import STATE
 from querycache.selection import Selection
 from querycache.session import MemoryNames, Session, identify
 from querycache.transactions import Transaction
@@ -17,8 +18,6 @@ from querycache.watch import Watch
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
-
-_STATE = "_querycache"
 
 # Names of in-memory databases are the process's, whatever is configured.
 _memory = MemoryNames()
@@ -99,7 +98,7 @@ def transaction_of(connection: BaseDatabaseWrapper) -> Transaction:
     """Return the state of a connection under the installed configuration."""
     installed = runtime.current
     assert installed is not None
-    found: Transaction | None = connection.__dict__.get(_STATE)
+    found: Transaction | None = connection.__dict__.get(STATE)
     if found is not None and found.cache is installed.cache:
         return found
     return _attach(installed, connection, found)
@@ -107,7 +106,7 @@ def transaction_of(connection: BaseDatabaseWrapper) -> Transaction:
 
 def connecting(connection: BaseDatabaseWrapper) -> None:
     """Start afresh: Django is about to open a new driver connection."""
-    old: Transaction | None = connection.__dict__.pop(_STATE, None)
+    old: Transaction | None = connection.__dict__.pop(STATE, None)
     if old is not None:
         old.session.finish_all()
         old.over()
@@ -115,7 +114,7 @@ def connecting(connection: BaseDatabaseWrapper) -> None:
 
 def connected(connection: BaseDatabaseWrapper) -> None:
     """Name the database once more: connecting may have made the file it lives in."""
-    state: Transaction | None = connection.__dict__.get(_STATE)
+    state: Transaction | None = connection.__dict__.get(STATE)
     if state is None:
         return
     state.session.bind()
@@ -129,11 +128,11 @@ def forked() -> None:
     """Give the in-memory databases of a child other names: they are copies of its parent's."""
     installed = runtime.current
     for connection in _memory.forked():
-        state: Transaction | None = connection.__dict__.get(_STATE)
+        state: Transaction | None = connection.__dict__.get(STATE)
         if state is not None and installed is not None:
             state.database = installed.database(connection, _memory.name(connection))
             # What the open transaction has written it has written in the copy, too.
-            state.forget_seen()
+            state.overlay.forget()
 
 
 def _attach(
@@ -153,5 +152,5 @@ def _attach(
     state.tracks = state.serves or installed.tracks(connection, identity)
     if old is not None:
         state.adopt(old)
-    connection.__dict__[_STATE] = state
+    connection.__dict__[STATE] = state
     return state

@@ -32,13 +32,14 @@ class Isolation(enum.Enum):
 
     READ_COMMITTED = "each statement sees what has been committed"
     SNAPSHOT = "the transaction sees one state"
+    SERIALIZABLE = "the database must see every read"
     OTHER = "uncommitted rows, or not known"
 
 
 _LEVELS = {
     "read committed": Isolation.READ_COMMITTED,
     "repeatable read": Isolation.SNAPSHOT,
-    "serializable": Isolation.SNAPSHOT,
+    "serializable": Isolation.SERIALIZABLE,
 }
 
 
@@ -198,6 +199,21 @@ class Session:
             self._isolation = self._ask_isolation()
         return self._isolation or Isolation.OTHER
 
+    @property
+    def driver_sets_isolation(self) -> bool:
+        """Whether psycopg begins transactions at a level that a raw BEGIN does not have."""
+        driver = self._connection.connection
+        return (
+            self._connection.vendor == "postgresql"
+            and driver is not None
+            and driver.isolation_level is not None
+        )
+
+    @property
+    def knows_isolation(self) -> bool:
+        """Whether `isolation` asks the server nothing."""
+        return self._isolation is not None or self._connection.vendor == "sqlite"
+
     def _ask_isolation(self) -> Isolation | None:
         connection = self._connection
         if connection.vendor == "postgresql":
@@ -209,6 +225,7 @@ class Session:
             return Isolation.OTHER
         try:
             connection.ensure_connection()
+            # SHOW is no question: no database takes the state of a transaction with it.
             with closing(connection.create_cursor()) as cursor:
                 cursor.execute(sql)
                 row = cursor.fetchone()
@@ -271,14 +288,14 @@ class Session:
         while self._unfinished:
             self._unfinished.popitem()[1][1]()
 
-    def reading(self) -> bool:
-        """Tell whether a cursor of SQLite is being read, whose state all statements see then."""
+    def reading(self, besides: Any = None) -> bool:
+        """Tell whether a cursor may still be read, be it not the one that is given."""
         if self._cursors:
             # A cursor that was dropped without a close is closed by its finalizer.
             for name, cursor in list(self._cursors.items()):
                 if cursor() is None:
                     del self._cursors[name]
-        return bool(self._cursors)
+        return any(name != id(besides) for name in self._cursors)
 
 
 def identify(connection: BaseDatabaseWrapper, memory: MemoryNames) -> str:

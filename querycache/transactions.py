@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from querycache.dependencies import Database, Effect
+from querycache.overlay import Overlay
 from querycache.rawsql import Kind, Statement
 from querycache.session import Session
+from querycache.snapshots import Snapshot, takes_no_state
 from querycache.watch import Moment
 from querycache.writes import Write
 
@@ -28,25 +29,6 @@ _IDLE = 0
 #: `STATUS_BEGIN` of psycopg 2; connections of psycopg 3 have no such attribute.
 _BEGUN = 2
 
-#: Bytes of rows that an overlay may hold before it starts afresh.
-OVERLAY_BYTES = 16 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A result that only this transaction may see.
-
-    Args:
-        marks: the transaction's own writes to each dependency when the query ran.
-        stamps: the joined shared stamps from before it ran; empty in a snapshot, which sees no
-            commits of others.
-        body: the encoded rows.
-    """
-
-    marks: tuple[int, ...]
-    stamps: bytes
-    body: bytes
-
 
 class Transaction:
     """The state of one Django connection.
@@ -59,8 +41,6 @@ class Transaction:
     """
 
     __slots__ = (
-        "_overlay",
-        "_overlay_bytes",
         "_savepoints",
         "_serial",
         "atomic",
@@ -70,8 +50,10 @@ class Transaction:
         "doubtful",
         "manual",
         "noted",
+        "overlay",
         "serves",
         "session",
+        "snapshot",
         "tracks",
         "unannounced",
         "written",
@@ -106,8 +88,10 @@ class Transaction:
         #: The latest serial: tells whether a thread that shares the connection has written.
         self.noted = 0
         self._savepoints: list[tuple[str, dict[str, int]]] = []
-        self._overlay: dict[bytes, Seen] = {}
-        self._overlay_bytes = 0
+        #: What only the open transaction may see.
+        self.overlay = Overlay()
+        #: What is known of the one state that the open transaction sees, if it sees one.
+        self.snapshot = Snapshot()
 
     def adopt(self, old: Transaction) -> None:
         """Go on with what an earlier configuration knew of the open transaction."""
@@ -119,6 +103,8 @@ class Transaction:
         self._serial = old._serial
         self.noted = old.noted
         self._savepoints = old._savepoints
+        # What it knows is of another store's clock.
+        self.snapshot.lose()
 
     @property
     def open(self) -> bool:
@@ -135,7 +121,7 @@ class Transaction:
             )
         return not connection.autocommit or self.manual or self.session.autocommit_off
 
-    # -- the overlay ---------------------------------------------------------------------------
+    # -- own writes ----------------------------------------------------------------------------
 
     def has_written(self, tables: Iterable[str]) -> bool:
         """Tell whether the open transaction has written any of the tables."""
@@ -145,27 +131,6 @@ class Transaction:
         """Return the transaction's own state of each table."""
         written = self.written
         return tuple(written.get(table, 0) for table in tables)
-
-    def seen(self, fingerprint: bytes, marks: tuple[int, ...], stamps: bytes) -> bytes | None:
-        """Return the rows that a query gave in this very state, encoded."""
-        found = self._overlay.get(fingerprint)
-        if found is not None and found.marks == marks and found.stamps == stamps:
-            return found.body
-        return None
-
-    def see(self, fingerprint: bytes, seen: Seen) -> None:
-        """Keep what a query gave for the rest of the transaction."""
-        self._overlay_bytes += len(seen.body)
-        if self._overlay_bytes > OVERLAY_BYTES:
-            self._overlay.clear()
-            self._overlay_bytes = len(seen.body)
-        self._overlay[fingerprint] = seen
-
-    def forget_seen(self) -> None:
-        """Empty the overlay."""
-        if self._overlay:
-            self._overlay.clear()
-            self._overlay_bytes = 0
 
     # -- statements ----------------------------------------------------------------------------
 
@@ -192,6 +157,9 @@ class Transaction:
         if self.cache.ignores_raw and not orm and not effect.ddl:
             writes = frozenset()
         inside = self.open
+        takes = not takes_no_state(effect, sql, self.connection.vendor)
+        if takes:
+            self.snapshot.passes(self)
         if self._commits(effect) or (effect.unclear and inside):
             self.note(writes)
             moment = Moment.ALONE
@@ -207,6 +175,11 @@ class Transaction:
             result = self._run_alone(writes, execute, wrapper)
         for statement in effect.control:
             self._follow(statement, sql, params)
+        if takes and effect.control:
+            # A script may have ended one transaction and read in the next.
+            self.snapshot.lose()
+        elif self._begins(effect):
+            self._note_begin(wrapper)
         if effect.unclear or effect.control:
             self._look_again(unclear=effect.unclear and inside)
         if writes and self.open:
@@ -248,7 +221,9 @@ class Transaction:
         """Take note that a statement failed, or a COMMIT."""
         # Some databases answer an error by rolling the whole transaction back; MySQL's DDL has
         # committed it before it fails.
-        self.forget_seen()
+        self.overlay.forget()
+        if self.connection.vendor != "postgresql":
+            self.snapshot.lose()
         if self.manual:
             self._look_again(unclear=True)
 
@@ -282,7 +257,8 @@ class Transaction:
         # commit, and nothing is served.
         self.doubtful = True
         self.session.unknown_isolation = True
-        self.forget_seen()
+        self.snapshot.lose()
+        self.overlay.forget()
 
     def note(self, tables: Iterable[str]) -> None:
         """Note a write of the open transaction."""
@@ -311,6 +287,18 @@ class Transaction:
     def _begins(effect: Effect) -> bool:
         return any(statement.kind is Kind.BEGIN for statement in effect.control)
 
+    def begun(self) -> None:
+        """Take note that a transaction may begin with the next statement."""
+        self.snapshot = Snapshot()
+
+    def _note_begin(self, wrapper: CursorWrapper) -> None:
+        self.begun()
+        vendor = self.connection.vendor
+        # MySQL's may say WITH CONSISTENT SNAPSHOT. In SQLite's WAL mode a cursor that is still
+        # being read has the connection see the state of its first row.
+        if vendor == "mysql" or (vendor == "sqlite" and self.session.reading(wrapper.cursor)):
+            self.snapshot.lose()
+
     def _follow(self, statement: Statement, sql: str | None, params: Any) -> None:
         kind = statement.kind
         session = self.session
@@ -325,8 +313,11 @@ class Transaction:
             self._release(statement.savepoint or "")
         elif kind is Kind.BEGIN:
             self.manual = True
-            # MySQL's SET TRANSACTION stands before it.
-            session.unknown_isolation = unknown_isolation or statement.isolation
+            # MySQL's SET TRANSACTION stands before it. A driver that was given a level says it in
+            # its own BEGIN, and nowhere else.
+            session.unknown_isolation = (
+                unknown_isolation or statement.isolation or session.driver_sets_isolation
+            )
         elif kind is Kind.COMMIT or kind is Kind.ROLLBACK:
             self.over()
             if statement.chain:
@@ -342,11 +333,15 @@ class Transaction:
             if self._savepoints[index][0] == name:
                 self.written = dict(self._savepoints[index][1])
                 self.session.rolled_back()
+                if self.connection.vendor == "mysql":
+                    # An engine that was not used before the savepoint gives its state up.
+                    self.snapshot.lose()
+                    self.overlay.forget()
                 # The savepoint itself stays.
                 del self._savepoints[index + 1 :]
                 return
         # A savepoint that we did not see: what was written stays written.
-        self.forget_seen()
+        self.overlay.forget()
 
     def _release(self, name: str) -> None:
         for index in range(len(self._savepoints) - 1, -1, -1):
@@ -396,5 +391,6 @@ class Transaction:
             self.written = {}
         if self._savepoints:
             self._savepoints = []
-        self.forget_seen()
+        self.overlay.forget()
+        self.snapshot = Snapshot()
         self.session.transaction_over()

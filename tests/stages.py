@@ -71,9 +71,10 @@ class LossyStore(MemoryStore):
             self._stamps.clear()
 
     def evict_counter(self) -> None:
-        """Lose the counter."""
+        """Lose the counter: it begins anew, and another era."""
         with self._lock:
             self._sequence = 0
+            self._era = os.urandom(protocol.ERA_BYTES)
 
     def pass_lease(self) -> None:
         """Let the store's clock run on until every lease is over."""
@@ -221,8 +222,14 @@ class Register:
 
 def plant(store: Store, keys: Sequence[bytes]) -> None:
     """Put fresh settled stamps into a store, as a quarantine that is over leaves them."""
+    # A write to something else makes the counter, where nothing has.
+    scratch = f"{store.options.prefix}:s:scratch".encode()
+    put(store, scratch, protocol.settled(1, 1, os.urandom(protocol.NONCE_BYTES)))
+    store.touch([scratch])
+    now = store.clock()
     for key in keys:
-        put(store, key, protocol.settled(1, 1, os.urandom(protocol.NONCE_BYTES)))
+        nonce = now.era + os.urandom(protocol.NONCE_BYTES - protocol.ERA_BYTES)
+        put(store, key, protocol.settled(now.sequence, now.wall, nonce))
 
 
 def put(store: Store, key: bytes, value: bytes | None) -> None:

@@ -69,7 +69,7 @@ def test_nothing_of_it_outlives_the_transaction(database: str, cache: QueryCache
         assert genres(database) == ["crime", "poetry"]
     transaction_state = connections[database].__dict__["_querycache"]
     assert not transaction_state.written
-    assert not transaction_state._overlay
+    assert not transaction_state.overlay._results
 
 
 @every
@@ -148,16 +148,16 @@ def test_invalidate_counts(database: str, cache: QueryCache) -> None:
 def test_it_does_not_grow_without_end(
     database: str, cache: QueryCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from querycache import transactions
+    from querycache import overlay
 
-    monkeypatch.setattr(transactions, "OVERLAY_BYTES", 2000)
+    monkeypatch.setattr(overlay, "OVERLAY_BYTES", 2000)
     seed(database)
     with transaction.atomic(database):
         Genre.objects.using(database).create(name="own" * 10)
         for number in range(200):
             list(Genre.objects.using(database).filter(pk__gte=-number))
             state = connections[database].__dict__["_querycache"]
-            assert sum(len(seen.body) for seen in state._overlay.values()) <= 2000
+            assert sum(len(seen.body) for seen in state.overlay._results.values()) <= 2000
 
 
 @every

@@ -17,6 +17,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from querycache import install
 from querycache.cache import QueryCache
 from querycache.dependencies import Database
+from querycache.overlay import Overlay
 from querycache.transactions import Transaction
 from tests.environment import VERIFYING, Environment, configure
 from tests.machine.machine import LibraryMachine, Stale, Worker
@@ -135,13 +136,13 @@ def without_own_view(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def without_stamps_in_the_overlay(monkeypatch: pytest.MonkeyPatch) -> None:
     """What others commit meanwhile does not change what a transaction has seen."""
-    seen = Transaction.seen
+    seen = Overlay.seen
 
-    def careless(self: Transaction, fingerprint: bytes, marks: Any, stamps: bytes) -> Any:
-        found = self._overlay.get(fingerprint)
+    def careless(self: Overlay, fingerprint: bytes, marks: Any, stamps: bytes) -> Any:
+        found = self._results.get(fingerprint)
         return seen(self, fingerprint, marks, found.stamps if found else stamps)
 
-    monkeypatch.setattr(Transaction, "seen", careless)
+    monkeypatch.setattr(Overlay, "seen", careless)
 
 
 def without_raw_writes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,31 @@
+"""Questions that the library asks a database on its own account, on a connection of the project."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+#: Where a connection keeps the state that the library has of it, a `Transaction`.
+STATE = "_querycache"
+
+
+@contextmanager
+def question(connection: BaseDatabaseWrapper) -> Iterator[Any]:
+    """Open a driver's cursor, past Django's: no log, no count, nothing that tests would see.
+
+    Args:
+        connection: Django's wrapper, which is connected if need be.
+
+    In a transaction that sees one state it is a statement like any other: the database may take
+    that state with it.
+    """
+    connection.ensure_connection()
+    state = connection.__dict__.get(STATE)
+    if state is not None:
+        state.snapshot.passes(state)
+    with closing(connection.create_cursor()) as cursor:
+        yield cursor
