@@ -91,13 +91,14 @@ class QueryCache:
     # -- reads ---------------------------------------------------------------------------------
 
     def lookup(
-        self, fingerprint: bytes, keys: Sequence[bytes]
+        self, fingerprint: bytes, keys: Sequence[bytes], *, ask: bool = False
     ) -> tuple[list[Row] | None, Sequence[bytes | None] | None]:
         """Look for the result of a query.
 
         Args:
             fingerprint: of the query.
             keys: of the stamps of its dependencies.
+            ask: whether the stamps must be those of the store now, also where it tells of changes.
 
         Returns:
             The rows, or None on a miss; and the stamps, or None when the store did not answer.
@@ -105,7 +106,7 @@ class QueryCache:
         near = self.near
         try:
             if near is not None:
-                rows, stamps_now = near.look(self.store, fingerprint, keys)
+                rows, stamps_now = near.look(self.store, fingerprint, keys, ask=ask)
                 if rows is not None:
                     self.counters.near += 1
                 if stamps_now is not None:

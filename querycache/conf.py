@@ -44,6 +44,7 @@ class Config:
         max_bytes: bytes of the largest result that is stored.
         key_prefix: what all keys in the store begin with.
         databases: aliases of the cached databases; None for all.
+        replicas: alias of a replica → what it follows, and how far behind it may be.
         consistency: the contract between readers and writers.
         on_store_failure: what a write does when the store does not answer.
         lease_ms: how long a writer's lease lasts, in ms.
@@ -67,6 +68,7 @@ class Config:
     max_bytes: int
     key_prefix: str
     databases: frozenset[str] | None
+    replicas: Mapping[str, values.Replica]
     consistency: Literal["strict", "bounded"]
     on_store_failure: Literal["journal", "proceed", "raise"]
     lease_ms: int
@@ -173,6 +175,11 @@ KEYS: Final[Mapping[str, Key]] = MappingProxyType(
         "KEY_PREFIX": Key("qc", "1 to 32 ASCII letters, digits, '_', '-' and '.'", values.prefix),
         "DATABASES": Key(
             None, "None or a list of aliases of DATABASES", values.optional(values.databases)
+        ),
+        "REPLICAS": Key(
+            {},
+            "a dict such as {'replica': {'of': 'default', 'max_lag': 5}}, in seconds above 0",
+            values.replicas,
         ),
         "CONSISTENCY": Key("strict", "'strict' or 'bounded'", values.choice("strict", "bounded")),
         "ON_STORE_FAILURE": Key(

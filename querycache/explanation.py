@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
@@ -15,14 +15,11 @@ from querycache import stamps
 from querycache.compiler import BYPASS, local
 from querycache.entries import Forged, created
 from querycache.keys import EVERYTHING, Unkeyable, entry_key
-from querycache.reads import fingerprint_of, with_session
+from querycache.reads import caught_up, fingerprint_of, with_session
 from querycache.runtime import runtime, transaction_of
 from querycache.session import Isolation
 from querycache.switch import reads_enabled
 from querycache.transactions import Transaction
-
-if TYPE_CHECKING:
-    from querycache.cache import QueryCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +140,7 @@ def _look(
 ) -> Look:
     """Look at what a read would look at, in the same order."""
     if not transaction.open:
-        return _look_shared(transaction.cache, tables, stamp_keys, fingerprint, key)
+        return _look_shared(transaction, tables, stamp_keys, fingerprint, key)
     isolation = transaction.session.isolation
     if isolation is Isolation.OTHER:
         return _miss("the isolation of the open transaction is not one that is cached")
@@ -151,7 +148,7 @@ def _look(
     if transaction.has_written(tables):
         return _look_overlay(transaction, tables, stamp_keys, fingerprint, not committed)
     if committed:
-        return _look_shared(transaction.cache, tables, stamp_keys, fingerprint, key)
+        return _look_shared(transaction, tables, stamp_keys, fingerprint, key)
     own = _look_overlay(transaction, tables, stamp_keys, fingerprint, True)
     if transaction.overlay.holds(fingerprint):
         return own
@@ -160,11 +157,11 @@ def _look(
     snapshot = transaction.snapshot
     if not snapshot.can_pin(transaction):
         return own
-    return _look_shared(transaction.cache, tables, stamp_keys, fingerprint, key, snapshot.noted)
+    return _look_shared(transaction, tables, stamp_keys, fingerprint, key, snapshot.noted)
 
 
 def _look_shared(
-    cache: QueryCache,
+    transaction: Transaction,
     tables: tuple[str, ...],
     stamp_keys: tuple[bytes, ...],
     fingerprint: bytes,
@@ -172,6 +169,7 @@ def _look_shared(
     clock: stamps.Clock | None = None,
 ) -> Look:
     """Look at the shared cache, as of the clock from before a transaction's state was taken."""
+    cache = transaction.cache
     if not cache.up:
         return _miss("the store is down")
     if not transaction.database.watch.clear(transaction):
@@ -190,12 +188,15 @@ def _look_shared(
             return _miss(f"{name} is being written, or was and its quarantine runs", size)
         if clock is not None and not stamps.unchanged_since(stamp, clock):
             return _miss(f"{name} was written since this transaction sees the database", size)
-    if entry is None:
-        return _miss("the store has no entry for it")
     joined = b"".join(stamp for stamp in found if stamp is not None)
+    soon = ""
+    if transaction.max_lag is not None and not caught_up(transaction, [joined]):
+        soon = "; what a replica gives is stored when the last write is longer ago than its max_lag"
+    if entry is None:
+        return _miss(f"the store has no entry for it{soon}")
     try:
         if cache.sealer.open(fingerprint, joined, entry) is None:
-            return _miss("a table was written since the entry was stored", size)
+            return _miss(f"a table was written since the entry was stored{soon}", size)
     except Forged:
         return _miss("the entry is damaged or not ours", size)
     age = max(0.0, time.time() - created(entry, joined))

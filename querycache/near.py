@@ -79,7 +79,7 @@ class NearCache:
         self.get = self._held.get
 
     def look(
-        self, store: Store, fingerprint: bytes, keys: Sequence[bytes]
+        self, store: Store, fingerprint: bytes, keys: Sequence[bytes], *, ask: bool = False
     ) -> tuple[list[Row] | None, Sequence[bytes | None] | None]:
         """Look for a result that is held and valid.
 
@@ -87,6 +87,7 @@ class NearCache:
             store: tells the stamps.
             fingerprint: of the query.
             keys: of the stamps of its dependencies.
+            ask: whether the store must be asked, whatever it has told.
 
         Returns:
             The rows and the stamps; no rows but stamps where no entry could be valid under these;
@@ -102,7 +103,7 @@ class NearCache:
         if follower is None:
             found = store.stamps(keys)
         else:
-            known = follower.known(keys)
+            known = None if ask else follower.known(keys)
             if known is not None and b"".join(known) == held.stamps:
                 return held.rows(), known
             ticket = follower.ticket()

@@ -108,8 +108,13 @@ def _read_shared(transaction: Transaction, query: Read, fingerprint: bytes) -> A
     rows, found = cache.lookup(fingerprint, plan.stamp_keys)
     if rows is not None:
         if cache.inspects:
-            same = _same_stamps(cache, plan, found)
-            return _inspect(transaction, query, rows, lambda: noted == transaction.noted and same())
+            if transaction.max_lag is None or caught_up(transaction, found):
+                same = _same_stamps(cache, plan, found)
+                return _inspect(
+                    transaction, query, rows, lambda: noted == transaction.noted and same()
+                )
+            if cache.shadow:
+                return query.run()
         cache.counters.hits += 1
         return _shape(rows, query.multi)
     if found is None:
@@ -118,7 +123,27 @@ def _read_shared(transaction: Transaction, query: Read, fingerprint: bytes) -> A
     joined = cache.usable(plan.stamp_keys, found)
     if joined is None or not (transaction.open or transaction.session.may_store()):
         return query.run()
+    if transaction.max_lag is not None and not caught_up(transaction, [joined]):
+        return query.run()
     return _run_and_keep(transaction, query, fingerprint, joined, noted)
+
+
+def caught_up(transaction: Transaction, settled: Any) -> bool:
+    """Tell whether a query run on a replica from now on sees the last writes.
+
+    Args:
+        transaction: of a connection to a replica.
+        settled: the settled stamps of what the query depends on.
+
+    The clock is read before the query runs, so that a later one is not taken for the query's.
+    """
+    cache = transaction.cache
+    clock = cache.clock()
+    if clock is None or transaction.max_lag is None:
+        return False
+    # A write was over within the tick that its stamp tells.
+    least = clock.wall - transaction.max_lag - cache.store.tick
+    return stamps.settled_by(b"".join(settled), least)
 
 
 def _run_and_keep(
@@ -146,7 +171,7 @@ def _read_snapshot(
     clock = transaction.snapshot.pin(transaction)
     if clock is None or (cache.breaker.down and not cache.up):
         return _read_overlay(transaction, query, fingerprint, True)
-    rows, found = cache.lookup(fingerprint, plan.stamp_keys)
+    rows, found = cache.lookup(fingerprint, plan.stamp_keys, ask=True)
     # Stamps that this settles are younger than the clock: it is for the transactions to come.
     joined = None if found is None else cache.usable(plan.stamp_keys, found)
     if joined is None or not stamps.unchanged_since(joined, clock):

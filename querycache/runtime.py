@@ -42,8 +42,18 @@ class Installed:
         self._databases: dict[str, Database] = {}
         self._lock = threading.Lock()
 
+    def primary(self, connection: BaseDatabaseWrapper) -> BaseDatabaseWrapper:
+        """Return the connection whose database names entries and stamps, see `REPLICAS`."""
+        replica = self.cache.config.replicas.get(connection.alias)
+        return connection if replica is None else connections[replica.of]
+
+    def identity(self, connection: BaseDatabaseWrapper) -> str:
+        """Name the database of a connection; a replica has its primary's name."""
+        return identify(self.primary(connection), _memory)
+
     def database(self, connection: BaseDatabaseWrapper, identity: str) -> Database:
         """Return what is known of a connection's database."""
+        connection = self.primary(connection)
         with self._lock:
             found = self._databases.get(identity)
             if found is None:
@@ -73,7 +83,7 @@ class Installed:
         if self.serves(connection):
             return True
         return any(
-            database_identity(other.vendor, other.settings_dict) == identity
+            database_identity(other.vendor, self.primary(other).settings_dict) == identity
             for other in connections.all()
             if self.serves(other)
         )
@@ -121,7 +131,7 @@ def connected(connection: BaseDatabaseWrapper) -> None:
     if connection.vendor == "sqlite":
         installed = runtime.current
         if installed is not None and not connection.is_in_memory_db():  # type: ignore[attr-defined]
-            state.database = installed.database(connection, identify(connection, _memory))
+            state.database = installed.database(connection, installed.identity(connection))
 
 
 def forked() -> None:
@@ -138,16 +148,20 @@ def forked() -> None:
 def _attach(
     installed: Installed, connection: BaseDatabaseWrapper, old: Transaction | None
 ) -> Transaction:
+    replica = installed.cache.config.replicas.get(connection.alias)
     if old is None:
         session = Session(connection)
-        identity = identify(connection, _memory)
+        identity = installed.identity(connection)
     else:
         # Settings changed under an open connection, whose transaction goes on.
         session = old.session
         identity = old.database.identity
+        if replica is not None or old.max_lag is not None:
+            identity = installed.identity(connection)
     state = Transaction(
         connection, installed.cache, installed.database(connection, identity), session
     )
+    state.max_lag = None if replica is None else replica.max_lag
     state.serves = installed.serves(connection)
     state.tracks = state.serves or installed.tracks(connection, identity)
     if old is not None:

@@ -131,7 +131,8 @@ def _may_pin(transaction: Transaction, *, ask: bool) -> bool:
     """Tell whether the open transaction sees one state that a statement makes the database take."""
     cache = transaction.cache
     # In bounded mode a write is told after its commit, so the order of the two is not known.
-    if not (cache.strict and transaction.open):
+    # The state of a replica is older than the clock by as much as it lags.
+    if not (cache.strict and transaction.open) or transaction.max_lag is not None:
         return False
     session = transaction.session
     if not ask and not session.knows_isolation:

@@ -23,6 +23,7 @@ _DIGITS = 16
 _LEASE_BYTES = TOKEN_BYTES + _DIGITS
 SETTLED_BYTES = 1 + 2 * _DIGITS + NONCE_BYTES
 _SEQUENCE = slice(1, 1 + _DIGITS)
+_WALL = slice(1 + _DIGITS, 1 + 2 * _DIGITS)
 _ERA = slice(1 + 2 * _DIGITS, 1 + 2 * _DIGITS + ERA_BYTES)
 
 #: The token of the lease that no writer owns: it only waits for unknown writers to be over.
@@ -134,6 +135,20 @@ def unchanged_since(joined: bytes, clock: Clock) -> bool:
         if stamp[_ERA] != clock.era or not stamp[_SEQUENCE] <= latest:
             return False
     return True
+
+
+def settled_by(joined: bytes, wall: int) -> bool:
+    """Tell whether every stamp had been settled by a time.
+
+    Args:
+        joined: settled stamps, one after another.
+        wall: the time, in ms since 1970, by the clock of the store that they are in.
+    """
+    latest = b"%016d" % max(0, wall)
+    return all(
+        joined[start : start + SETTLED_BYTES][_WALL] <= latest
+        for start in range(0, len(joined), SETTLED_BYTES)
+    )
 
 
 def leases(stamp: bytes | None) -> dict[bytes, int]:

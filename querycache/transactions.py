@@ -49,6 +49,7 @@ class Transaction:
         "database",
         "doubtful",
         "manual",
+        "max_lag",
         "noted",
         "overlay",
         "serves",
@@ -76,6 +77,8 @@ class Transaction:
         self.written: dict[str, int] = {}
         #: Whether reads of this alias are cached, and whether its writes matter (see `DATABASES`).
         self.serves = self.tracks = True
+        #: How far the database may lag behind the one that is written, in ms; None: it is that one.
+        self.max_lag: int | None = None
         #: A transaction was begun by a raw BEGIN.
         self.manual = False
         #: Nobody can tell whether the transaction is still open.

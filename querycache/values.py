@@ -161,6 +161,56 @@ def databases(value: object, around: Around) -> frozenset[str]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A database that follows another one.
+
+    Args:
+        of: alias of the database that it follows.
+        max_lag: how far it is behind at most, in ms.
+    """
+
+    of: str
+    max_lag: int
+
+
+def replicas(value: object, around: Around) -> Mapping[str, Replica]:
+    """Read a dict of aliases, each with the alias that it follows and the most it lags behind."""
+    if not isinstance(value, Mapping):
+        raise WrongError
+    for alias, options in value.items():
+        _known_alias(alias, around)
+        if not isinstance(options, Mapping):
+            raise WrongError
+        for option in options:
+            if option not in ("of", "max_lag"):
+                raise WrongError(
+                    nearest(option, ("of", "max_lag")),
+                    f"a dict whose entries have 'of' and 'max_lag', and {option!r} is neither",
+                )
+        of = options.get("of")
+        _known_alias(of, around)
+        if of == alias or of in value:
+            raise WrongError(
+                None, f"a dict of replicas and what they follow, and {of!r} is a replica itself"
+            )
+    seconds = number(0, 7 * 86400, open_low=True)
+    return MappingProxyType(
+        {
+            alias: Replica(options["of"], round(seconds(options.get("max_lag"), around) * 1000))
+            for alias, options in value.items()
+        }
+    )
+
+
+def _known_alias(alias: object, around: Around) -> None:
+    if not isinstance(alias, str) or alias not in around.databases:
+        raise WrongError(
+            nearest(alias, around.databases),
+            f"a dict of aliases of DATABASES, and {alias!r} is none",
+        )
+
+
 def prefix(value: object, around: Around) -> str:
     """Read what keys of a store begin with."""
     if not isinstance(value, str) or re.fullmatch(r"[A-Za-z0-9_.-]{1,32}", value) is None:

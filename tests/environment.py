@@ -18,7 +18,13 @@ import querycache
 from querycache import install
 from querycache.cache import QueryCache
 from querycache.runtime import Installed, runtime
-from tests.servers import MariaDBServer, MemcachedServer, PostgresServer, RedisServer
+from tests.servers import (
+    MariaDBServer,
+    MemcachedServer,
+    PostgresReplica,
+    PostgresServer,
+    RedisServer,
+)
 
 #: What a test can be parametrised with.
 DATABASES = ("sqlite", "sqlite_wal", "postgresql", "mariadb")
@@ -51,6 +57,11 @@ class Environment:
         server = self._stack.enter_context(PostgresServer())
         server.create_database("library")
         return server
+
+    @cached_property
+    def replica(self) -> PostgresReplica:
+        """A standby of `postgres` with the tables of that time: call `database` before."""
+        return self._stack.enter_context(PostgresReplica(self.postgres))
 
     @cached_property
     def mariadb(self) -> MariaDBServer:

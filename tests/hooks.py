@@ -144,7 +144,7 @@ class HookedStore(Store):
 
     def __init__(self, inner: Store) -> None:
         super().__init__(inner.options)
-        vars(self).update(durable=inner.durable, remote=inner.remote)
+        vars(self).update(durable=inner.durable, remote=inner.remote, tick=inner.tick)
         self.inner = inner
         #: Names of the steps that were made, by whatever thread.
         self.calls: list[str] = []

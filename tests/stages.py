@@ -251,5 +251,8 @@ def put(store: Store, key: bytes, value: bytes | None) -> None:
         work = (lambda c: c.delete(key)) if value is None else (lambda c: c.set(key, value))
         store._nodes[0].call(work)  # type: ignore[attr-defined]
     else:
-        # LMDB loses nothing, and settles what is absent at once.
         assert value is not None, "an LMDB store loses no stamps"
+        files = store._stamps  # type: ignore[attr-defined]
+        files.check_process()
+        with files.writing, files.begin(write=True) as txn:
+            txn.put(key, value)

@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querycache import conf
+from querycache import conf, values
 from querycache.stores import SCHEMES
 from tests.configs import AROUND, load, problem, tenant
 
@@ -33,6 +33,7 @@ def test_defaults(raw: Mapping[str, Any] | None) -> None:
         "max_bytes": 1_000_000,
         "key_prefix": "qc",
         "databases": None,
+        "replicas": {},
         "consistency": "strict",
         "on_store_failure": "journal",
         "lease_ms": 5000,
@@ -93,6 +94,13 @@ ALLOWED: list[tuple[str, Any, str, Any]] = [
     ("KEY_PREFIX", "x" * 32, "key_prefix", "x" * 32),
     ("DATABASES", None, "databases", None),
     ("DATABASES", ["replica"], "databases", frozenset({"replica"})),
+    ("REPLICAS", {}, "replicas", {}),
+    (
+        "REPLICAS",
+        {"replica": {"of": "default", "max_lag": 2.5}},
+        "replicas",
+        {"replica": values.Replica("default", 2500)},
+    ),
     ("CONSISTENCY", "bounded", "consistency", "bounded"),
     ("ON_STORE_FAILURE", "raise", "on_store_failure", "raise"),
     ("LEASE", 0.1, "lease_ms", 100),
@@ -130,6 +138,27 @@ REFUSED: list[tuple[str, Any]] = [
     ("VERIFY", True),
     ("VERIFY", "0.5"),
     ("VERIFY", None),
+    ("REPLICAS", None),
+    ("REPLICAS", ["replica"]),
+    ("REPLICAS", {"replica": "default"}),
+    ("REPLICAS", {"replica": {}}),
+    ("REPLICAS", {"replica": {"of": "default"}}),
+    ("REPLICAS", {"replica": {"max_lag": 5}}),
+    ("REPLICAS", {"replica": {"of": "default", "max_lag": 0}}),
+    ("REPLICAS", {"replica": {"of": "default", "max_lag": "5"}}),
+    ("REPLICAS", {"replica": {"of": "default", "max_lag": True}}),
+    ("REPLICAS", {"replica": {"of": "default", "max_lag": math.inf}}),
+    ("REPLICAS", {"replica": {"of": "default", "max_lag": math.nan}}),
+    ("REPLICAS", {"replica": {"of": "replica", "max_lag": 5}}),
+    ("REPLICAS", {"replica": {"of": [], "max_lag": 5}}),
+    ("REPLICAS", {1: {"of": "default", "max_lag": 5}}),
+    (
+        "REPLICAS",
+        {
+            "replica": {"of": "default", "max_lag": 5},
+            "default": {"of": "replica", "max_lag": 5},
+        },
+    ),
     ("VERIFY_RAISES", 1),
     ("VERIFY_RAISES", "yes"),
     ("EXCLUDE", "shop"),
@@ -224,7 +253,7 @@ def test_unknown_key_names_the_nearest(key: str, nearest: str | None) -> None:
         assert found.hint == f"Did you mean {nearest!r}?"
 
 
-@pytest.mark.parametrize("key", ["REPLICAS", "ADMISSION", "KEYS"])
+@pytest.mark.parametrize("key", ["ADMISSION", "KEYS"])
 def test_what_does_not_exist_is_refused(key: str) -> None:
     assert problem(**{key: {}}).id == "E001"
 
@@ -241,6 +270,9 @@ def test_a_key_that_is_no_text() -> None:
         ({"STORE": "defualt"}, "default"),
         ({"STORE": "redsi://localhost"}, "redis"),
         ({"DATABASES": ["default", "replicas"]}, "replica"),
+        ({"REPLICAS": {"replicas": {"of": "default", "max_lag": 5}}}, "replica"),
+        ({"REPLICAS": {"replica": {"of": "defalt", "max_lag": 5}}}, "default"),
+        ({"REPLICAS": {"replica": {"of": "default", "maxlag": 5}}}, "max_lag"),
         ({"MODE": 3}, None),
     ],
 )

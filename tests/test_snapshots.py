@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import OperationalError, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
+import querycache
 from querycache.runtime import transaction_of
 from querycache.stores.base import StoreError
 from tests.environment import elsewhere
@@ -61,6 +63,11 @@ def keys_of(alias: str, *models: Any) -> tuple[bytes, ...]:
 
 def genres(alias: str) -> list[str]:
     return list(Genre.objects.using(alias).order_by("name").values_list("name", flat=True))
+
+
+def fresh_genres(alias: str) -> list[str]:
+    with querycache.disabled():
+        return genres(alias)
 
 
 def another_query(alias: str) -> list[str]:
@@ -286,6 +293,35 @@ def test_the_store_is_down_when_the_clock_is_read(
         assert register.read() == "new"
 
 
+class Unaware:
+    """A follower of stamps that no message of a change has reached yet."""
+
+    def __init__(self, keys: Sequence[bytes], stamps: Sequence[bytes | None]) -> None:
+        self._told = dict(zip(keys, stamps, strict=True))
+
+    def known(self, keys: Sequence[bytes]) -> list[bytes | None] | None:
+        return [self._told[key] for key in keys] if set(keys) <= set(self._told) else None
+
+    def ticket(self) -> int:
+        return 0
+
+    def note(self, ticket: int, keys: Sequence[bytes], stamps: Sequence[bytes | None]) -> None:
+        pass
+
+
+@beside
+def test_changes_that_were_not_told_yet(database: str) -> None:
+    """A near cache may lag behind a commit, and a state that has it must not be mixed with that."""
+    with register_of(database, NEAR="push") as register:
+        near: Any = register.stage.cache.near
+        register.read()
+        near.follower = Unaware(register.keys, register.stage.store.stamps(register.keys))
+        elsewhere(register.write)
+        assert register.read() == "old"
+        with transaction.atomic(register.alias):
+            assert register.read() == register.fresh() == "new"
+
+
 @beside
 def test_bounded_mode_keeps_to_what_the_transaction_has_read(database: str) -> None:
     """There a write is told after its commit: nobody knows which entries a state has outlived."""
@@ -343,6 +379,9 @@ def test_the_state_outlives_a_rollback_to_a_savepoint(database: str) -> None:
         assert register.read() == register.fresh() == expected
         assert another_query(register.alias) == [expected]
         assert genres(register.alias) == ["crime"]
+        if database != "sqlite_wal":
+            elsewhere(lambda: Genre.objects.using(register.alias).create(name="poetry"))
+        assert genres(register.alias) == fresh_genres(register.alias) == ["crime"]
 
 
 @beside
@@ -370,8 +409,13 @@ def test_without_autocommit_the_next_statement_begins(database: str, end: str) -
                 assert elsewhere(register.read) == f"new {number}"
                 assert register.read() == register.fresh() == before
                 getattr(connection, end)()
+                # The state of this one begins with what is served first.
+                before_it = genres(register.alias)
+                elsewhere(lambda: Genre.objects.using(register.alias).create(name=f"{uuid4()}"))
+                assert genres(register.alias) == fresh_genres(register.alias) == before_it
                 assert register.read() == register.fresh() == f"new {number}"
                 getattr(connection, end)()
+                elsewhere(partial(genres, register.alias))
         finally:
             connection.set_autocommit(True)
 
@@ -459,7 +503,7 @@ def test_a_question_of_the_library_is_a_statement(database: str) -> None:
         connections[register.alias].close()
         with transaction.atomic(register.alias):
             rows = Publisher.objects.using(register.alias).extra(select={"x": "hashtext(name)"})
-            list(rows)
+            querycache.explain(rows)
             elsewhere(register.write)
             assert elsewhere(register.read) == "new"
             assert register.read() == register.fresh() == "old"
@@ -613,9 +657,11 @@ def test_connections_that_share_memory_have_no_state_of_their_own(database: str)
         register = Register(stage)
         register.warm()
         with transaction.atomic(alias):
-            assert genres(alias) == []
-            elsewhere(register.write)
-            assert register.read() == register.fresh() == "new"
+            assert register.read() == "old"
+            # What was read is locked, and nothing but that.
+            with pytest.raises(OperationalError, match="locked"):
+                elsewhere(register.write)
+            assert register.read() == register.fresh() == "old"
 
 
 # -- what the isolation is ---------------------------------------------------------------------

@@ -100,6 +100,9 @@ class Store(ABC):
     #: `stamps.Step.durable`).
     durable: ClassVar[bool] = False
 
+    #: How finely the wall clock in `clock` and in settled stamps tells the time, in ms.
+    tick: ClassVar[int] = 1
+
     #: Whether values cross a network, so that large ones are worth compressing.
     remote: ClassVar[bool] = True
 

@@ -49,6 +49,7 @@ class MemcachedStore(Store):
 
     durable = False
     remote = True
+    tick = 1000
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from tests.servers.certificates import Certificates
 from tests.servers.mariadb import MariaDBServer
 from tests.servers.memcached import MemcachedServer
 from tests.servers.pgbouncer import PgBouncerServer
-from tests.servers.postgresql import PostgresServer
+from tests.servers.postgresql import PostgresReplica, PostgresServer
 from tests.servers.programs import Unavailable, find_program, free_port, require
 from tests.servers.redis import RedisServer
 from tests.servers.redis_cluster import RedisCluster
@@ -23,6 +23,7 @@ __all__ = [
     "MariaDBServer",
     "MemcachedServer",
     "PgBouncerServer",
+    "PostgresReplica",
     "PostgresServer",
     "RedisCluster",
     "RedisSentinels",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.servers.base import Server
 from tests.servers.programs import find_program
+
+_PATIENCE = 60.0
 
 
 class PostgresServer(Server):
@@ -52,6 +55,16 @@ class PostgresServer(Server):
         hello = (8 + len(names)).to_bytes(4, "big") + (3 << 16).to_bytes(4, "big") + names
         return self._ask(hello).startswith(b"R")
 
+    def execute(self, sql: str, name: str = "postgres") -> str:
+        """Run SQL as the administrator and return what it gives, without decoration.
+
+        Args:
+            sql: one statement.
+            name: the database.
+        """
+        program, *login = self._admin("psql")
+        return self.run(program, *login, "-XAt", "-c", sql, name).stdout.strip()
+
     def create_database(self, name: str, template: str | None = None) -> None:
         """Create a database.
 
@@ -88,3 +101,42 @@ class PostgresServer(Server):
             "PORT": str(self.port),
             **changes,
         }
+
+
+class PostgresReplica(PostgresServer):
+    """A hot standby that streams from another server, and lags when it is told to.
+
+    Args:
+        primary: a running server; everything in it is copied at the start.
+    """
+
+    def __init__(self, primary: PostgresServer) -> None:
+        super().__init__(options=primary.options)
+        self.primary = primary
+
+    def prepare(self) -> None:
+        self.run(
+            *(find_program("pg_basebackup"), "-D", str(self.folder / "data"), "-R", "-X", "stream"),
+            *("-c", "fast", "--no-sync", "-h", "127.0.0.1", "-p", str(self.primary.port)),
+            *("-U", "postgres"),
+        )
+
+    def lag(self) -> None:
+        """Apply nothing more until `catch_up`."""
+        self.execute("SELECT pg_wal_replay_pause()")
+        self._until("pg_get_wal_replay_pause_state() = 'paused'")
+
+    def catch_up(self) -> None:
+        """Apply everything that the primary has committed by now."""
+        self.execute("SELECT pg_wal_replay_resume()")
+        position = self.primary.execute("SELECT pg_current_wal_insert_lsn()")
+        # A commit that waits for no disk is sent when the log is written next.
+        self.primary.execute("SELECT pg_switch_wal()")
+        self._until(f"pg_last_wal_replay_lsn() >= '{position}'")
+
+    def _until(self, condition: str) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while self.execute(f"SELECT {condition}") != "t":
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the replica never came to {condition}: {self.log()[-2000:]}")
+            time.sleep(0.01)
