@@ -190,7 +190,7 @@ def _look_shared(
             return _miss(f"{name} was written since this transaction sees the database", size)
     joined = b"".join(stamp for stamp in found if stamp is not None)
     soon = ""
-    if transaction.max_lag is not None and not caught_up(transaction, [joined]):
+    if transaction.replica is not None and not caught_up(transaction, [joined]):
         soon = "; what a replica gives is stored when the last write is longer ago than its max_lag"
     if entry is None:
         return _miss(f"the store has no entry for it{soon}")

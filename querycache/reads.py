@@ -108,7 +108,7 @@ def _read_shared(transaction: Transaction, query: Read, fingerprint: bytes) -> A
     rows, found = cache.lookup(fingerprint, plan.stamp_keys)
     if rows is not None:
         if cache.inspects:
-            if transaction.max_lag is None or caught_up(transaction, found):
+            if transaction.replica is None or caught_up(transaction, found):
                 same = _same_stamps(cache, plan, found)
                 return _inspect(
                     transaction, query, rows, lambda: noted == transaction.noted and same()
@@ -123,7 +123,7 @@ def _read_shared(transaction: Transaction, query: Read, fingerprint: bytes) -> A
     joined = cache.usable(plan.stamp_keys, found)
     if joined is None or not (transaction.open or transaction.session.may_store()):
         return query.run()
-    if transaction.max_lag is not None and not caught_up(transaction, [joined]):
+    if transaction.replica is not None and not caught_up(transaction, [joined]):
         return query.run()
     return _run_and_keep(transaction, query, fingerprint, joined, noted)
 
@@ -138,11 +138,11 @@ def caught_up(transaction: Transaction, settled: Any) -> bool:
     The clock is read before the query runs, so that a later one is not taken for the query's.
     """
     cache = transaction.cache
-    clock = cache.clock()
-    if clock is None or transaction.max_lag is None:
+    now = cache.clock()
+    if now is None or transaction.replica is None:
         return False
     # A write was over within the tick that its stamp tells.
-    least = clock.wall - transaction.max_lag - cache.store.tick
+    least = now.wall - transaction.replica.max_lag - cache.store.tick
     return stamps.settled_by(b"".join(settled), least)
 
 

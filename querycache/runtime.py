@@ -156,12 +156,12 @@ def _attach(
         # Settings changed under an open connection, whose transaction goes on.
         session = old.session
         identity = old.database.identity
-        if replica is not None or old.max_lag is not None:
+        if replica is not None or old.replica is not None:
             identity = installed.identity(connection)
     state = Transaction(
         connection, installed.cache, installed.database(connection, identity), session
     )
-    state.max_lag = None if replica is None else replica.max_lag
+    state.replica = replica
     state.serves = installed.serves(connection)
     state.tracks = state.serves or installed.tracks(connection, identity)
     if old is not None:

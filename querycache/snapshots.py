@@ -132,7 +132,7 @@ def _may_pin(transaction: Transaction, *, ask: bool) -> bool:
     cache = transaction.cache
     # In bounded mode a write is told after its commit, so the order of the two is not known.
     # The state of a replica is older than the clock by as much as it lags.
-    if not (cache.strict and transaction.open) or transaction.max_lag is not None:
+    if not (cache.strict and transaction.open) or transaction.replica is not None:
         return False
     session = transaction.session
     if not ask and not session.knows_isolation:
@@ -150,19 +150,22 @@ def _may_pin(transaction: Transaction, *, ask: bool) -> bool:
 
 def _take(transaction: Transaction) -> bool:
     """Run a statement that makes the database take the state; tells whether it did."""
-    connection = transaction.connection
-    if connection.vendor == "mysql":
-        return _take_innodb(transaction)
-    sql = _STATEMENTS[connection.vendor]
+    connection, watch = transaction.connection, transaction.database.watch
+    if connection.vendor == "mysql" and not _take_innodb(transaction):
+        return False
     try:
-        with connection.wrap_database_errors, closing(connection.create_cursor()) as cursor:
-            cursor.execute(sql)
-            cursor.fetchall()
+        with connection.wrap_database_errors:
+            # The journal must be looked at in any case, and to do so is as good as any statement.
+            told = watch.shown(transaction)
+            if told is None and connection.vendor != "mysql":
+                with closing(connection.create_cursor()) as cursor:
+                    cursor.execute(_STATEMENTS[connection.vendor])
+                    cursor.fetchall()
     except BaseException:
         # As the query would have failed.
         transaction.failed()
         raise
-    return True
+    return watch.clear(transaction, thorough=True) if told is None else told
 
 
 #: Any SELECT, in PostgreSQL; in SQLite one that reads the file, be it empty.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from django.db.backends.utils import CursorWrapper
 
     from querycache.cache import QueryCache
+    from querycache.values import Replica
 
 Result = TypeVar("Result")
 
@@ -49,9 +50,9 @@ class Transaction:
         "database",
         "doubtful",
         "manual",
-        "max_lag",
         "noted",
         "overlay",
+        "replica",
         "serves",
         "session",
         "snapshot",
@@ -77,8 +78,8 @@ class Transaction:
         self.written: dict[str, int] = {}
         #: Whether reads of this alias are cached, and whether its writes matter (see `DATABASES`).
         self.serves = self.tracks = True
-        #: How far the database may lag behind the one that is written, in ms; None: it is that one.
-        self.max_lag: int | None = None
+        #: What the database follows, and how far behind; None: it is the one that is written.
+        self.replica: Replica | None = None
         #: A transaction was begun by a raw BEGIN.
         self.manual = False
         #: Nobody can tell whether the transaction is still open.

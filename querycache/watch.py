@@ -23,6 +23,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from django.db import connections
+
 from querycache import journal
 from querycache.leases import clock
 from querycache.session import Isolation
@@ -114,6 +116,24 @@ class Watch:
             self._looking.release()
         return self.until > clock()
 
+    def shown(self, transaction: Transaction) -> bool | None:
+        """Look at the journal as a transaction sees it from now on.
+
+        What is committed later is not of the state that the transaction sees: one look is enough.
+
+        Returns:
+            Whether the store knows of all that is in it; None when it was not looked at.
+        """
+        if self._private or not self._proven:
+            return None
+        connection = transaction.connection
+        try:
+            rows = journal.look(connection)
+        except journal.errors(connection):
+            self._proven = False
+            raise
+        return not self._in_flight and len(rows) < journal.MOST_ROWS and self._tell(rows)
+
     def expire(self) -> None:
         """Have the journal read before anything is served again."""
         with self._state:
@@ -160,7 +180,11 @@ class Watch:
     ) -> Iterator[BaseDatabaseWrapper | None]:
         """Lend a connection on which a statement sees what is committed now, if there is one."""
         connection = transaction.connection
-        if journal.broken(connection):
+        if transaction.replica is not None:
+            # It may be behind with its journal, too.
+            with journal.apart(connections[transaction.replica.of]) as other:
+                yield other
+        elif journal.broken(connection):
             yield None
         elif not transaction.open and not transaction.session.reading():
             yield connection

@@ -236,4 +236,4 @@ def test_settings_that_change_under_an_open_connection(database: str) -> None:
         settings.QUERYCACHE = {"STORE": "memory://", "KEY_PREFIX": f"other{os.getpid()}"}
         install.install()
         # The same database under its own name: here that is the same.
-        assert transaction_of(connections[pair.alias]).max_lag is None
+        assert transaction_of(connections[pair.alias]).replica is None
