@@ -49,7 +49,7 @@ def main() -> int:
     spec = PROJECTS[name]
     folder = options.folder.resolve()
     say(
-        f"{name} {version(name)}, Django {django.get_version()}, Python"
+        f"{name} {version(spec.get('package', name))}, Django {django.get_version()}, Python"
         f" {platform.python_version()}, {spec.get('database', 'sqlite')}, {options.store}"
     )
     if spec.get("own"):
@@ -72,7 +72,7 @@ def main() -> int:
             command, folder / f"{name}-without", {"querycache": None}, cwd=source, env=env
         )
         failed = [test for test, one in without.items() if one["outcome"] in BAD]
-        say(f"{len(failed)} fail without the cache: {', '.join(failed)}")
+        say(f"{len(failed)} fail without the cache{': ' if failed else ''}{', '.join(failed)}")
         # Our own tests have no excuse.
         clean = not (failed and spec.get("own"))
         for mode in ("verify", "serve"):
