@@ -75,7 +75,8 @@ class Environment:
         if kind not in self._templates:
             settings = self._copy(kind, "template", None)
             start = {
-                "contender": "none",
+                # Its tables are in every copy, whoever uses it.
+                "contender": "querycache-memory",
                 "database": settings,
                 "store": "",
                 "folder": str(self.folder),

@@ -1,32 +1,49 @@
-"""Puts slow proxies between contenders and their stores."""
+"""Puts the history checker's proxy between contenders and their stores."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from benchmarks.contenders import Contender
 from benchmarks.processes import Place
-from benchmarks.proxy import SlowProxy
+from tests.history.lanes import Lanes
+from tests.history.proxy import DOWN
+
+
+class Distance:
+    """How far all servers of stores are.
+
+    Args:
+        lanes: one to each server.
+    """
+
+    def __init__(self, lanes: Lanes) -> None:
+        self._lanes = lanes
+
+    def delay(self, seconds: float) -> None:
+        """Let every answer be late."""
+        for lane in self._lanes.names():
+            self._lanes.delay(lane, seconds, seconds, DOWN)
+
+    def hold(self, on: bool) -> None:
+        """Let no answer through, or all that were kept, without closing a connection."""
+        for lane in self._lanes.names():
+            self._lanes.hold(lane, on, DOWN)
 
 
 @contextmanager
-def behind_proxies(
+def behind_proxy(
     places: Mapping[Contender, Place],
-) -> Iterator[tuple[dict[Contender, Place], list[SlowProxy]]]:
-    """Give the places as seen through proxies, one for each server, and the proxies."""
-    with ExitStack() as stack:
-        proxies: dict[str, SlowProxy] = {}
+) -> Iterator[tuple[dict[Contender, Place], Distance]]:
+    """Give the places as seen through a proxy, and how far it makes their stores."""
+    with Lanes() as lanes:
         moved = {}
         for contender, place in places.items():
             if place.store:
                 url = urlsplit(place.store)
-                if contender.store not in proxies:
-                    proxy = SlowProxy(str(url.hostname), int(url.port or 0))
-                    proxies[contender.store] = stack.enter_context(proxy)
-                port = proxies[contender.store].port
-                url = url._replace(netloc=f"127.0.0.1:{port}")
-                place = place._replace(store=url.geturl())
+                port = lanes.port(contender.store, (str(url.hostname), int(url.port or 0)))
+                place = place._replace(store=url._replace(netloc=f"127.0.0.1:{port}").geturl())
             moved[contender] = place
-        yield moved, list(proxies.values())
+        yield moved, Distance(lanes)

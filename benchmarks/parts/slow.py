@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.parts.base import Run
-from benchmarks.parts.distance import behind_proxies
+from benchmarks.parts.distance import Distance, behind_proxy
 from benchmarks.processes import Failed, Process, started, together
-from benchmarks.proxy import SlowProxy
 
 CASES = ("hit:get", "write:save")
 
@@ -26,55 +25,45 @@ def run_part(run: Run, database: str) -> dict[str, Any]:
         "slow",
         lambda contender: contender.name == "none" or contender.store in ("redis", "memcached"),
     )
-    with behind_proxies(places) as (moved, proxies), started(moved.items()) as group:
+    with behind_proxy(places) as (moved, distance), started(moved.items()) as group:
         failed = run.open(group)
         able = [process for process in group if process.name not in failed]
-        for process in list(able):
-            try:
-                process.ask("queries.warm", case="hit:get")
-            except Failed as reason:
-                failed[process.name] = str(reason)
+        for process, answer in together(able, "queries.warm", case="hit:get").items():
+            if isinstance(answer, Failed):
+                failed[process.name] = str(answer)
                 able.remove(process)
-        found: dict[str, Any] = {"failed": failed, "delays": {}}
+        broken = {name: {"failed": reason} for name, reason in failed.items()}
+        found: dict[str, Any] = {"delays": {}}
         for delay in run.size.delays:
-            for proxy in proxies:
-                proxy.delay = delay / 1000
-            found["delays"][str(delay)] = _at_delay(run, able)
+            distance.delay(delay / 1000)
+            found["delays"][str(delay)] = {
+                case: {**_times(run, able, case), **broken} for case in CASES
+            }
             run.progress.step(f"{delay} ms")
-        for proxy in proxies:
-            proxy.delay = 0.0
+        distance.delay(0)
         seconds = run.size.hangs
-        found["hangs"] = {"seconds": seconds, "found": _hanging(able, proxies, seconds)}
+        while_it_hangs = {**_hanging(able, distance, seconds), **broken}
+        found["hangs"] = {"seconds": seconds, "found": while_it_hangs}
         run.progress.step("hangs")
     return found
 
 
-def _at_delay(run: Run, group: Sequence[Process]) -> dict[str, Any]:
+def _times(run: Run, group: Sequence[Process], case: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for case in CASES:
-        for process in group:
-            try:
-                answer = process.ask("slow.times", case=case, number=run.size.slow_reads)
-            except Failed as reason:
-                answer = {"failed": str(reason)}
-            found.setdefault(case, {})[process.name] = answer
+    for process in group:
+        try:
+            found[process.name] = process.ask("slow.times", case=case, number=run.size.slow_reads)
+        except Failed as reason:
+            found[process.name] = {"failed": str(reason)}
     return found
 
 
-def _hanging(
-    group: Sequence[Process], proxies: Sequence[SlowProxy], seconds: float
-) -> dict[str, Any]:
+def _hanging(group: Sequence[Process], distance: Distance, seconds: float) -> dict[str, Any]:
     """Let the store hang in the middle third of the reads of all at once."""
-
-    def hang() -> None:
-        for proxy in proxies:
-            proxy.hang()
-
-    def resume() -> None:
-        for proxy in proxies:
-            proxy.resume()
-
-    timers = [threading.Timer(seconds, hang), threading.Timer(2 * seconds, resume)]
+    timers = [
+        threading.Timer(seconds, distance.hold, (True,)),
+        threading.Timer(2 * seconds, distance.hold, (False,)),
+    ]
     for timer in timers:
         timer.start()
     answers = together(group, "slow.during", case="hit:get", seconds=3 * seconds)

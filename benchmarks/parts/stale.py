@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.contenders import Contender
 from benchmarks.parts.base import Run
-from benchmarks.parts.distance import behind_proxies
+from benchmarks.parts.distance import behind_proxy
 from benchmarks.processes import Failed, Place, Process, all_of, started, together
 from benchmarks.work.witness import BYTES, ROWS
 
@@ -27,9 +27,8 @@ def run_part(run: Run, database: str) -> dict[str, Any]:
         database, "stale", lambda contender: contender.name != "floor" and contender.shared
     )
     found: dict[str, Any] = {}
-    with behind_proxies(places) as (far, proxies):
-        for proxy in proxies:
-            proxy.delay = DISTANCE
+    with behind_proxy(places) as (far, distance):
+        distance.delay(DISTANCE)
         for contender, place in places.items():
             try:
                 found[contender.name] = watch(run, contender, place, far[contender])
@@ -65,9 +64,9 @@ def watch(run: Run, contender: Contender, near: Place, far: Place) -> dict[str, 
         share = ROWS // writing
         for number, process in enumerate(writers):
             rows = list(range(number * share, (number + 1) * share))
-            process.tell("witness.write", rows=rows, seconds=seconds, pause=PAUSE)
+            process.tell("witness.write", writer=number, rows=rows, seconds=seconds, pause=PAUSE)
         for process in readers:
-            process.tell("witness.read", seconds=seconds)
+            process.tell("witness.read", writers=len(writers))
         written = sum(process.hear()["done"] for process in writers)
         answers = [process.hear() for process in readers]
     total = {key: sum(answer[key] for answer in answers) for key in answers[0]}

@@ -12,8 +12,11 @@ from benchmarks.work.base import Bench, Work
 from benchmarks.work.queries import SETTLING_SECONDS
 
 ROWS = 8
-#: What was committed of each row, and the newest that any reader has seen of it.
-BYTES = 2 * ROWS * 8
+MOST_WRITERS = 8
+#: What was committed of each row, the newest that any reader has seen of it, and who is done.
+BYTES = (2 * ROWS + MOST_WRITERS) * 8
+#: How long readers wait for a writer that has died.
+PATIENCE_SECONDS = 120.0
 
 
 class Witness(Work):
@@ -57,14 +60,21 @@ class Witness(Work):
             time.sleep(0.01)
         return {}
 
-    def write(self, rows: list[int], seconds: float, pause: float) -> dict[str, Any]:
-        """Write rows in turn for so long, with a pause after each; return how many."""
+    def write(self, writer: int, rows: list[int], seconds: float, pause: float) -> dict[str, Any]:
+        """Write rows in turn for so long, each once at least; return how many writes.
+
+        Args:
+            writer: the number of this one.
+            rows: which.
+            seconds: how long.
+            pause: after each write, in seconds.
+        """
         from benchmarks.shop.models import Parcel
 
-        committed, _ = self._numbers
+        committed, _, finished = self._numbers
         deadline = time.monotonic() + seconds
         done = 0
-        while time.monotonic() < deadline:
+        while done < len(rows) or time.monotonic() < deadline:
             row = rows[done % len(rows)]
             number = committed[row] + 1
             self._committing = row, number
@@ -72,34 +82,45 @@ class Witness(Work):
             self._committing = None
             done += 1
             time.sleep(pause)
+        finished[writer] = 1
         return {"done": done}
 
-    def read(self, seconds: float) -> dict[str, Any]:
-        """Read rows in turn for so long; return reads, how many were stale, or went back."""
+    def read(self, writers: int) -> dict[str, Any]:
+        """Read rows in turn until all writers are done, and each once more.
+
+        Args:
+            writers: how many there are.
+
+        Returns:
+            Reads, how many were stale, how many went back, and how many reached the database.
+        """
+        _, _, finished = self._numbers
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        total = [0, 0, 0, 0]
+        last = False
+        while not last and time.monotonic() < deadline:
+            last = all(finished[writer] for writer in range(writers))
+            for row in range(ROWS):
+                total = [sum(pair) for pair in zip(total, self._read(row), strict=True)]
+        return dict(zip(("reads", "stale", "back", "reached"), total, strict=True))
+
+    def _read(self, row: int) -> tuple[int, bool, bool, bool]:
         from benchmarks.shop.models import Parcel
 
-        committed, seen = self._numbers
-        deadline = time.monotonic() + seconds
-        reads = stale = back = reached = 0
-        while time.monotonic() < deadline:
-            row = reads % ROWS
-            must, had = committed[row], seen[row]
-            self.bench.reached = 0
-            found = Parcel.objects.get(pk=row + 1).weight
-            reached += self.bench.reached > 0
-            reads += 1
-            stale += found < must
-            back += found < had
-            # Another reader may put an older number there at this moment, which hides one that
-            # goes back and never makes one up.
-            seen[row] = max(seen[row], found)
-        return {"reads": reads, "stale": stale, "back": back, "reached": reached}
+        committed, seen, _ = self._numbers
+        must, had = committed[row], seen[row]
+        self.bench.reached = 0
+        found = Parcel.objects.get(pk=row + 1).weight
+        # Another reader may put an older number there at this moment, which hides one that goes
+        # back and never makes one up.
+        seen[row] = max(seen[row], found)
+        return 1, found < must, found < had, self.bench.reached > 0
 
     @cached_property
-    def _numbers(self) -> tuple[Any, Any]:
+    def _numbers(self) -> tuple[Any, Any, Any]:
         with self._board.open("r+b") as file:
             whole = memoryview(mmap.mmap(file.fileno(), BYTES)).cast("Q")
-        return whole[:ROWS], whole[ROWS:]
+        return whole[:ROWS], whole[ROWS : 2 * ROWS], whole[2 * ROWS :]
 
     def _published(self, execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:
         result = execute(sql, params, many, context)
