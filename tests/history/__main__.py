@@ -67,6 +67,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help=f"of {', '.join(CONTENDERS)}; separated by commas, as the others",
     )  # fmt: skip
     parser.add_argument(
+        "--how", type=_names(tuple(plan.HOW)), default=list(plan.HOW),
+        help=f"histories without faults: {', '.join(plan.HOW)}",
+    )  # fmt: skip
+    parser.add_argument(
         "--faults", type=_faults, default=[""], help="all, none, or parts of their names"
     )
     parser.add_argument("--reads", type=int, help="of each history without faults; 0: none")
@@ -89,8 +93,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         size = replace(size, tries=options.tries)
     size = replace(size, readers=options.readers)
     planned = [
-        *(plan.histories(size, options.caches, options.databases, options.stores)
-          if size.reads else ()),
+        *(plan.histories(
+            size, options.how, options.caches, options.databases, options.stores
+        ) if size.reads else ()),
         *plan.faults(size, options.faults, options.databases, options.stores),
     ]  # fmt: skip
     started = time.monotonic()

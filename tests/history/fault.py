@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from querycache.watch import LOOK_EVERY
 from tests.history.checker import BACKWARD, STALE, Verdict
 
 if TYPE_CHECKING:
@@ -64,3 +65,27 @@ def pause(seconds: float) -> Steps:
     yield
     while time.monotonic() < until:
         yield
+
+
+def outage(
+    name: str,
+    make: Callable[[Run], Steps],
+    stores: tuple[str, ...],
+    *,
+    store_lanes: bool = False,
+    **changes: Any,
+) -> tuple[Fault, Fault]:
+    """Return an outage, once with each way of dealing with it that promises something."""
+    refusing = {"options": {"ON_STORE_FAILURE": "raise"}}
+    return (
+        Fault(
+            f"{name} (raise)",
+            "no page fails, writes may be refused, nothing is stale",
+            make, stores=stores, store_lanes=store_lanes, changes=refusing | changes,
+        ),
+        Fault(
+            f"{name} (journal)",
+            "no page fails, no write is refused; who noticed nothing lags by a second at most",
+            make, stores=stores, store_lanes=store_lanes, changes=changes, lag=LOOK_EVERY,
+        ),
+    )  # fmt: skip

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from querycache.watch import LOOK_EVERY
-from tests.history.fault import Fault, Steps, pause
+from tests.history.fault import Fault, Steps, outage, pause
 from tests.history.proxy import DOWN, UP
 from tests.servers import Server
 
@@ -241,34 +241,10 @@ _AS_EVER = "no page fails, no write is refused, nothing is stale"
 _LIMIT = "6mb"
 
 
-def _outage(
-    name: str,
-    make: Callable[[Run], Steps],
-    stores: tuple[str, ...] = SERVERS,
-    *,
-    store_lanes: bool = False,
-    **changes: Any,
-) -> tuple[Fault, Fault]:
-    """Return an outage, once with each way of dealing with it that promises something."""
-    refusing = {"options": {"ON_STORE_FAILURE": "raise"}}
-    return (
-        Fault(
-            f"{name} (raise)",
-            "no page fails, writes may be refused, nothing is stale",
-            make, stores=stores, store_lanes=store_lanes, changes=refusing | changes,
-        ),
-        Fault(
-            f"{name} (journal)",
-            "no page fails, no write is refused; who noticed nothing lags by a second at most",
-            make, stores=stores, store_lanes=store_lanes, changes=changes, lag=LOOK_EVERY,
-        ),
-    )  # fmt: skip
-
-
 FAULTS = (
-    *_outage("store frozen", paused),
-    *_outage("store killed, restarted empty", restarted),
-    *_outage("store killed, restarted from an old dump", restarted_from_a_dump, ("redis",)),
+    *outage("store frozen", paused, SERVERS),
+    *outage("store killed, restarted empty", restarted, SERVERS),
+    *outage("store killed, restarted from an old dump", restarted_from_a_dump, ("redis",)),
     Fault("all keys removed", _AS_EVER, flushed, stores=SERVERS),
     Fault("keys removed at random", _AS_EVER, keys_evicted, stores=SERVERS),
     *(
@@ -276,25 +252,29 @@ FAULTS = (
               changes={"store_options": {"maxmemory": _LIMIT, "maxmemory-policy": policy}})
         for policy in ("allkeys-lru", "allkeys-random", "volatile-lru", "volatile-ttl")
     ),
-    *_outage(
+    *outage(
         "maxmemory, noeviction", full_and_emptied, ("redis",),
         store_options={"maxmemory": _LIMIT, "maxmemory-policy": "noeviction"},
     ),
     Fault("memory full", _AS_EVER, full, stores=("memcached",),
           changes={"store_options": {"-m": "2"}}),
-    *_outage("one of two nodes cut off and back", node_cut_off, ("memcached",),
+    *outage("one of two nodes cut off and back", node_cut_off, ("memcached",),
              store_lanes=True, nodes=2),
-    *_outage("one of two nodes restarted empty", restarted, ("memcached",), nodes=2),
-    *_outage("one writer cut off from the store", worker_cut_off("writer"), store_lanes=True),
-    *_outage("one reader cut off from the store", worker_cut_off("reader"), store_lanes=True),
-    *_outage("what one worker tells the store is late", bytes_held(UP), store_lanes=True),
-    *_outage("what the store answers one worker is late", bytes_held(DOWN), store_lanes=True),
+    *outage("one of two nodes restarted empty", restarted, ("memcached",), nodes=2),
+    *outage("one writer cut off from the store", worker_cut_off("writer"), SERVERS,
+             store_lanes=True),
+    *outage("one reader cut off from the store", worker_cut_off("reader"), SERVERS,
+             store_lanes=True),
+    *outage("what one worker tells the store is late", bytes_held(UP), SERVERS,
+             store_lanes=True),
+    *outage("what the store answers one worker is late", bytes_held(DOWN), SERVERS,
+             store_lanes=True),
     Fault(
         "what the store tells a near cache is late (push)",
         "no page fails, no write is refused; a read lags by a second at most",
         bytes_held(DOWN), stores=("redis",), store_lanes=True,
         changes={"options": {"NEAR": "push"}}, lag=LOOK_EVERY,
     ),
-    *_outage("disk full", disk_full, ("lmdb",), store_options={"size": "4mb", "tmpfs": "12m"}),
+    *outage("disk full", disk_full, ("lmdb",), store_options={"size": "4mb", "tmpfs": "12m"}),
     Fault("files deleted", _AS_EVER, files_deleted, stores=("lmdb",)),
 )  # fmt: skip

@@ -18,13 +18,15 @@ from tests.servers import (
     MariaDBServer,
     MemcachedServer,
     PostgresServer,
+    RedisCluster,
+    RedisSentinels,
     RedisServer,
     Server,
     Unavailable,
 )
 
 DATABASES = ("sqlite", "postgresql", "mariadb")
-STORES = ("memory", "lmdb", "redis", "memcached")
+STORES = ("memory", "lmdb", "redis", "memcached", "sentinel", "cluster")
 
 DatabaseServer = PostgresServer | MariaDBServer
 
@@ -38,12 +40,14 @@ class Place:
         servers: of the store; none where it needs none.
         path: of an embedded store's folder.
         size: query of an embedded store's URL.
+        group: of servers that belong together.
     """
 
     kind: str
     servers: Sequence[Server] = ()
     path: Path = Path()
     size: str = "64mb"
+    group: RedisSentinels | RedisCluster | None = None
 
     def addresses(self) -> list[Address]:
         """Return where the servers listen."""
@@ -51,6 +55,8 @@ class Place:
 
     def url(self, addresses: Sequence[Address]) -> str:
         """Return the URL of the store, reached over these addresses."""
+        if self.group is not None:
+            return self.group.url
         if self.kind == "lmdb":
             return f"lmdb://{self.path}?size={self.size}"
         if self.kind == "memory":
@@ -123,6 +129,13 @@ class Places:
         Raises:
             Unavailable: its server, or a disk of that size, cannot run here.
         """
+        if kind in ("sentinel", "cluster"):
+            # Of this run alone, since it does not stay what it is.
+            group: RedisSentinels | RedisCluster = (
+                RedisSentinels() if kind == "sentinel" else RedisCluster()
+            )
+            self._stack.enter_context(group)
+            return Place(kind, group=group)
         if kind == "redis":
             return Place(kind, [self._server(RedisServer, options=options)])
         if kind == "memcached":

@@ -79,11 +79,23 @@ class Planned:
 
 
 def histories(
-    size: Size, caches: Sequence[str], databases: Sequence[str], stores: Sequence[str]
+    size: Size,
+    hows: Sequence[str],
+    caches: Sequence[str],
+    databases: Sequence[str],
+    stores: Sequence[str],
 ) -> Iterator[Planned]:
-    """Give the runs in which nothing goes wrong."""
+    """Give the runs in which nothing goes wrong.
+
+    Args:
+        size: how much is run.
+        hows: keys of `HOW`.
+        caches: whose.
+        databases: which may be used.
+        stores: which may be used.
+    """
     # Every pair has its turn early, whoever stops the program.
-    for how, cache, database, store in product(HOW, caches, databases, stores):
+    for how, cache, database, store in product(hows, caches, databases, stores):
         if how not in _ways(cache, store):
             continue
         scenario = Scenario(
@@ -96,15 +108,19 @@ def histories(
             between=size.between,
             readers=size.readers,
         )
-        changes: dict[str, Any] = {"style": "threads"} if store == "memory" else {}
-        yield Planned("history", how, replace(scenario, **changes, **HOW[how]))
+        changes = dict(HOW[how])
+        if store == "memory":
+            changes["style"] = "threads"
+        yield Planned("history", how, replace(scenario, **changes))
 
 
 def _ways(cache: str, store: str) -> Sequence[str]:
     if cache != "querycache":
         return _OTHERS if store in _OTHERS_STORES else ()
     if store == "memory":
-        return ("as it is", "slow commits")
+        return ("threads", "slow commits")
+    if store in ("sentinel", "cluster"):
+        return ("as it is",)
     return _EMBEDDED if store == "lmdb" else tuple(HOW)
 
 

@@ -212,6 +212,8 @@ class Run:
         self.store: Place = self.places.store(
             scenario.store, scenario.store_options, scenario.nodes, self.name
         )
+        if self.store.group is not None:
+            self._stack.callback(self.store.group.close)
         if self.database_server is not None:
             self._stack.callback(self.database_server.drop_database, self.name)
         self._crew = self._stack.enter_context(Program("crew"))
