@@ -36,7 +36,7 @@ class Crew:
         self._folder = Path()
         self._writers = 0
         self._options: dict[str, Any] = {}
-        self._prefix = ""
+        self._prefix = self._store = ""
         self._workers = 0
 
     def enter(
@@ -52,7 +52,7 @@ class Crew:
     ) -> dict[str, Any]:
         """Set Django up, make the tables and use them; answers with versions."""
         self._cache, self._folder, self._writers = cache, Path(folder), writers
-        self._prefix, self._options = prefix, options
+        self._prefix, self._options, self._store = prefix, options, store
         settings.configure(**contenders.settings_for(cache, store, prefix, options, database))
         if slow:
             _slow_down(slow)
@@ -142,10 +142,10 @@ class Crew:
             options["isolation_level"] = _isolation(database["ENGINE"], spec.isolation)
         # The one that the crew has used keeps its settings.
         del connections["default"]
-        if spec.store:
-            changed = contenders.store_settings(
-                self._cache, spec.store, self._prefix, self._options
-            )
+        if spec.store or self._cache == "cachalot":
+            # The clients of Django's caches are not made for forks.
+            store = spec.store or self._store
+            changed = contenders.store_settings(self._cache, store, self._prefix, self._options)
             contenders.follow(self._cache, changed)
         if spec.mutant:
             contenders.mutate(spec.mutant)
