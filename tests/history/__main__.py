@@ -50,7 +50,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.history",
         description="Record what many processes read and write through a cache, while things"
-        " break, and check that no read was older than it may be.",
+        " break, and check that no read was older than it may be. Also: `python -m tests.history"
+        " report FILE …` prints what `--json` has written.",
     )
     parser.add_argument(
         *("--long",),
@@ -140,6 +141,9 @@ def _say(line: str) -> None:
 
 def main() -> None:
     """Run what the command line asks for; ends with 1 where querycache broke a promise."""
+    if sys.argv[1:2] == ["report"]:
+        print(report.text(report.together([json.loads(Path(f).read_text()) for f in sys.argv[2:]])))
+        return
     options = parse(sys.argv[1:])
     if options.list:
         print(

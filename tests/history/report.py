@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from tests.history.checker import BACKWARD, MEANINGS, STALE, Verdict
@@ -76,20 +78,28 @@ def seen(verdict: Verdict) -> str:
 
 
 def histories(rows: Iterable[dict[str, Any]]) -> str:
-    """Return a table of runs in which nothing went wrong, summed up by cache and pair."""
-    sums: dict[tuple[str, ...], list[int | float]] = {}
+    """Return a table of runs in which nothing went wrong, summed up over databases."""
+    sums: dict[tuple[str, ...], Counter[str]] = {}
+    worst: dict[tuple[str, ...], float] = {}
     for row in rows:
         if row["group"] != "history":
             continue
-        key = (row["cache"], row["database"], row["store"], row["label"])
-        others = sum(n for kind, n in row["faults"].items() if kind not in (STALE, BACKWARD))
-        found = row["faults"]
-        sums[key] = [
-            *(row["reads"], row["hits"], row["writes"].get("committed", 0)),
-            *(found.get(STALE, 0), found.get(BACKWARD, 0), others, row["worst lag in ms"]),
-        ]
-    head = ["cache", "database", "store", "how", "reads", "hits", "writes", "stale", "backward"]
-    return table([*head, "other", "worst lag, ms"], [[*key, *sums[key]] for key in sums])
+        key = (row["cache"], row["store"], row["label"])
+        found = sums.setdefault(key, Counter())
+        found["reads"] += row["reads"]
+        found["hits"] += row["hits"]
+        found["writes"] += row["writes"].get("committed", 0)
+        for kind, number in row["faults"].items():
+            found[kind if kind in (STALE, BACKWARD) else "other"] += number
+        worst[key] = max(worst.get(key, 0.0), row["worst lag in ms"])
+    columns = ["reads", "hits", "writes", STALE, BACKWARD, "other"]
+    return table(
+        ["cache", "store", "how", *columns, "worst lag, ms"],
+        [
+            [*key, *(found[column] for column in columns), f"{worst[key]:.0f}"]
+            for key, found in sums.items()
+        ],
+    )
 
 
 def faults(rows: Iterable[dict[str, Any]]) -> str:
@@ -120,6 +130,15 @@ def faults(rows: Iterable[dict[str, Any]]) -> str:
             ]
         )
     return table(["fault", "promised", "seen", "tried", "reads", "pairs"], lines)
+
+
+def together(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return several results as one."""
+    return {
+        "versions": dict(sorted(chain.from_iterable(each["versions"].items() for each in results))),
+        "rows": [row for each in results for row in each["rows"]],
+        "did not end": [line for each in results for line in each["did not end"]],
+    }
 
 
 def table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
