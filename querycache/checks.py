@@ -1,4 +1,6 @@
-"""System checks of the settings; only those of databases connect to one, when Django asks for it.
+"""System checks of the settings.
+
+Those of databases connect to one, when Django asks for it; with ``--deploy`` one asks the store.
 
 | id | what it finds |
 | --- | --- |
@@ -11,10 +13,12 @@
 | W001 | a name in ``EXCLUDE`` or ``ONLY`` that matches no app, model or table |
 | W002 | a name in ``DEPENDS`` or ``TRIGGERS`` that is the table of no model |
 | W003 | a ``LEASE`` no longer than the ``TIMEOUT`` |
-| W004 | ``NEAR`` is ``"push"`` and the store is no Redis |
+| W004 | ``NEAR`` is ``"push"`` and the store is no Redis that stands alone |
 | W020 | a database without the tables of this app: the journal cannot be kept |
 | W010 | with ``--deploy``: a store that serves the processes of one machine only |
 | W011 | with ``--deploy``: a store that serves one process only |
+| W012 | with ``--deploy``: a server that may evict stamps (``maxmemory-policy`` is ``allkeys-…``) |
+| W013 | with ``--deploy``: a server that refuses writes when its memory is full |
 """
 
 from __future__ import annotations
@@ -30,6 +34,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from querycache import conf, journal
+from querycache.cache import FAILURES
+from querycache.eviction import concern
+from querycache.install import open_from
 from querycache.stores import open_store
 from querycache.stores.base import StoreUnusable
 
@@ -46,7 +53,8 @@ def register() -> None:
         check_near,
     ):
         checks.register(check, TAG, checks.Tags.caches)
-    checks.register(check_reach, TAG, checks.Tags.caches, deploy=True)
+    for check in (check_reach, check_eviction):
+        checks.register(check, TAG, checks.Tags.caches, deploy=True)
     checks.register(check_tables, TAG, checks.Tags.database)
 
 
@@ -150,11 +158,14 @@ def check_store(app_configs: AppConfigs, **kwargs: Any) -> list[checks.CheckMess
 def check_near(app_configs: AppConfigs, **kwargs: Any) -> list[checks.CheckMessage]:
     """Report a near cache that nobody can tell of changes."""
     config = _config()
-    if config is None or config.near != "push" or _kind(config) in ("redis", None):
+    if config is None or config.near != "push" or _kind(config) is None:
+        return []
+    if _kind(config) == "redis" and "+" not in config.store.partition("://")[0]:
         return []
     return [
         checks.Warning(
-            'NEAR is "push", and the store does not tell of changes: only Redis does.',
+            'NEAR is "push", and the store does not tell of changes: only Redis does, '
+            "standing alone.",
             'With this store it does what "checked" does; write that, or let STORE name a Redis.',
             obj=_OBJ,
             id="querycache.W004",
@@ -218,6 +229,29 @@ def check_tables(
                 )
             )
     return found
+
+
+def check_eviction(app_configs: AppConfigs, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Report a server that drops stamps or refuses writes when its memory is full.
+
+    It is asked, and waited for no longer than `TIMEOUT`; one that does not answer is no concern.
+    """
+    config = _config()
+    if config is None or _kind(config) != "redis":
+        return []
+    try:
+        store = open_from(config)
+        try:
+            found = concern(store.info(), config.ttl)
+        finally:
+            store.close()
+    except (*FAILURES, ImproperlyConfigured):
+        # `check_store` reports what can never work.
+        return []
+    if found is None:
+        return []
+    number = "querycache.W013" if found.refuses else "querycache.W012"
+    return [checks.Warning(found.text, found.hint, obj=_OBJ, id=number)]
 
 
 def _raw() -> object:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.cache import CacheHandler, InvalidCacheBackendError
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from querycache.stores.base import Store, StoreOptions, StoreUnusable
@@ -14,7 +16,11 @@ from querycache.stores.base import Store, StoreOptions, StoreUnusable
 _DUMMY = "django.core.cache.backends.dummy.DummyCache"
 _DJANGO_REDIS = "django.core.cache.backends.redis.RedisCache"
 _OTHER_REDIS = frozenset({"django_redis.cache.RedisCache", "django_valkey.cache.ValkeyCache"})
+_VALKEY_CLUSTER = "django_valkey.cluster_cache.cache.ClusterValkeyCache"
 _MEMCACHED = "django.core.cache.backends.memcached.BaseMemcachedCache"
+
+# What backends raise for settings that lead nowhere.
+_UNREADABLE = (ImportError, ImproperlyConfigured, InvalidCacheBackendError, NotImplementedError)
 
 # Options of pymemcache that say how a server is reached; the others concern Django's values.
 _MEMCACHED_OPTIONS = ("no_delay", "socket_keepalive", "tls_context")
@@ -52,6 +58,8 @@ def store_for_cache(
     names = {f"{cls.__module__}.{cls.__qualname__}" for cls in getattr(backend, "__mro__", ())}
     if _DUMMY in names:
         return None
+    if _VALKEY_CLUSTER in names:
+        return _cluster(alias, config, options)
     if _DJANGO_REDIS in names or names & _OTHER_REDIS:
         return _redis(alias, settings_caches, options)
     if _MEMCACHED in names:
@@ -63,6 +71,7 @@ def _redis(
     alias: str, settings_caches: Mapping[str, Mapping[str, Any]], options: StoreOptions
 ) -> Store:
     from querycache.stores.redis import RedisStore
+    from querycache.stores.redis_sentinel import SentinelStore
 
     try:
         cache: Any = CacheHandler({name: dict(one) for name, one in settings_caches.items()})[alias]
@@ -72,10 +81,31 @@ def _redis(
         if client is None or not hasattr(client, "get_client"):
             client = cache._cache
         native = client.get_client(write=True)
-    except (ImportError, InvalidCacheBackendError, NotImplementedError) as error:
+    except _UNREADABLE as error:
         raise StoreUnusable(f"the cache {alias!r} leads to no Redis server: {error}") from error
+    asks = hasattr(getattr(native, "connection_pool", None), "sentinel_manager")
     try:
-        return RedisStore.from_client(native, options)
+        return (SentinelStore if asks else RedisStore).from_client(native, options)
+    except StoreUnusable as error:
+        raise StoreUnusable(f"the cache {alias!r}: {error}") from error
+
+
+def _cluster(alias: str, config: Mapping[str, Any], options: StoreOptions) -> Store:
+    from querycache.stores.redis_cluster import ClusterStore
+
+    # Its client would connect, so its locations are read instead.
+    location = config.get("LOCATION") or ""
+    first, *others = [location] if isinstance(location, str) else list(location)
+    parts = urlsplit(first)
+    if not parts.netloc:
+        raise StoreUnusable(
+            f"the cache {alias!r} names no server in LOCATION; write redis://host:port"
+        )
+    nodes = ",".join([parts.netloc, *(urlsplit(one).netloc.rpartition("@")[2] for one in others)])
+    try:
+        return ClusterStore.from_url(
+            f"{parts.scheme}+cluster://{nodes}{parts.path}?{parts.query}", options
+        )
     except StoreUnusable as error:
         raise StoreUnusable(f"the cache {alias!r}: {error}") from error
 

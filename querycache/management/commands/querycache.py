@@ -14,6 +14,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from querycache.api import invalidate
 from querycache.cache import FAILURES
 from querycache.conf import shown_store
+from querycache.eviction import concern
 from querycache.explanation import explain
 from querycache.runtime import runtime, transaction_of
 from querycache.targets import aliases
@@ -80,6 +81,8 @@ class Command(BaseCommand):
             if (value := getattr(info, name)) is not None:
                 data[name] = value
         data |= info.details
+        if (found := concern(info, cache.config.ttl)) is not None:
+            data["warning"] = f"{found.text} {found.hint}"
         for connection in connections.all():
             if installed.serves(connection):
                 data[f"database {connection.alias}"] = transaction_of(connection).database.identity

@@ -8,7 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from querycache import stamps as protocol
-from querycache.stores.base import StoreError
+from querycache.stores import open_store
+from querycache.stores.base import StoreError, StoreOptions
+from querycache.stores.memcached import MemcachedStore
 from querycache.stores.memcached_wire import node_of
 from tests.servers import MemcachedServer
 from tests.stores.memcached.helpers import ENTRY, LONG, ask, figure, open_, settled
@@ -34,6 +36,38 @@ def test_keys_do_not_move(start: Callable[..., MemcachedServer]) -> None:
     for stamp in stamps:
         if homes[stamp] == second.address:
             assert ask(first, "get", stamp) is None
+
+
+def test_node_that_comes_back_empty(start: Callable[..., MemcachedServer]) -> None:
+    """Its stamps wait for writers that nobody knows of any more; those of the other node do not."""
+    first, second = start(), start()
+    options = StoreOptions(lease=LONG, timeout=5.0)
+    store = open_store(f"memcached://{first.address},{second.address}", options)
+    assert isinstance(store, MemcachedStore)
+    stamps = [b"qc:s:%d" % number for number in range(40)]
+    homes = {stamp: node_of(store._nodes, stamp).where for stamp in stamps}
+    for stamp, home in homes.items():
+        settled(store, first if home == first.address else second, stamp)
+    token = secrets.token_bytes(16)
+    store.begin(stamps, token)
+    entries = {stamp: stamp.replace(b":s:", b":e:") for stamp in stamps}
+    for entry in entries.values():
+        store.write(entry, entry, None)
+    second.restart()
+    for stamp in stamps:
+        there = homes[stamp] == second.address
+        kept = node_of(store._nodes, entries[stamp]).where == first.address
+        value, found = store.read(entries[stamp], [stamp])
+        assert value == (entries[stamp] if kept else None)
+        assert (found is None) == there
+        store.settle([stamp])
+        held = set(protocol.leases(store.stamps([stamp])[0]))
+        assert held == ({protocol.QUARANTINE} if there else {token})
+        # Nor does the writer whose lease was lost there settle it.
+        store.end([stamp], token)
+        held = set(protocol.leases(store.stamps([stamp])[0]))
+        assert held == ({protocol.QUARANTINE} if there else set())
+    store.close()
 
 
 def test_home_of_a_key_is_fixed(servers: list[MemcachedServer]) -> None:

@@ -20,7 +20,7 @@ class TestRedisStore(StoreContract):
 
     @pytest.fixture
     def new_store(self, server: RedisServer, url: str) -> NewStore:
-        self.server = server
+        self.planted = server
 
         def new_store(options: StoreOptions) -> RedisStore:
             store = RedisStore.from_url(url, options)
@@ -31,7 +31,7 @@ class TestRedisStore(StoreContract):
         return new_store
 
     def plant(self, store: Store, stamp: bytes, value: bytes | None) -> None:
-        with plain(self.server) as client:
+        with plain(self.planted) as client:
             if value is None:
                 client.delete(stamp)
             else:

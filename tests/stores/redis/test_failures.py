@@ -134,6 +134,46 @@ def test_primary_that_became_a_replica(start: Callable[..., RedisServer]) -> Non
         store.stamps([STAMP])
 
 
+def test_primary_that_was_a_replica_for_a_while(start: Callable[..., RedisServer]) -> None:
+    """It has another's old data now, and a link to it was open all the time."""
+    first, second = start(), start()
+    reader, writer = open_(first), open_(second)
+    settled(reader, first, STAMP)
+    (old,) = settled(writer, second, STAMP)
+    with plain(first) as client:
+        client.replicaof("127.0.0.1", str(second.port))
+        until(lambda: client.get(STAMP) == old)
+        client.replicaof("NO", "ONE")
+    writer.touch([STAMP])
+    until(lambda: looked_again(reader) != [old])
+    assert looked_again(open_(first)) != [old]
+
+
+def looked_again(store: RedisStore) -> list[bytes | None]:
+    try:
+        return list(store.stamps([STAMP]))
+    except StoreError:
+        return []
+
+
+def test_link_that_stays_open_to_a_replica(start: Callable[..., RedisServer]) -> None:
+    """A read alone is not refused by a replica; it is not asked for longer than a second."""
+    first, second = start(), start()
+    reader = open_(first)
+    settled(reader, first, STAMP)
+    with plain(first) as client:
+        client.replicaof("127.0.0.1", str(second.port))
+
+    def refused() -> bool:
+        try:
+            reader.stamps([STAMP])
+        except StoreError as error:
+            return "is a replica" in str(error)
+        return False
+
+    until(refused)
+
+
 def test_flushall(own: RedisServer) -> None:
     store, token = open_(own), secrets.token_bytes(16)
     (first,) = settled(store, own, STAMP)
