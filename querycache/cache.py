@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from querycache import codec, stamps
+from querycache.admission import Admission
 from querycache.breaker import Breaker
 from querycache.conf import Config
 from querycache.counters import Counters
@@ -65,6 +66,8 @@ class QueryCache:
         self.inspects = self.shadow or config.verify > 0
         self.lease = config.lease_ms / 1000
         self.near = None if config.near == "off" else NearCache(config.near_bytes)
+        #: What queries and the store cost; None where every query is cached that may be.
+        self.admission = Admission() if config.admission == "cost" else None
         self.keeper = LeaseKeeper(self._renew, self.lease)
         self._open_store = open_store
         # Stamp → a mark of the write that could not be announced; replaced, never changed.
@@ -134,6 +137,16 @@ class QueryCache:
         except (Forged, codec.Damaged) as error:
             self._damaged(error)
             return None, current
+
+    def time_store(self, fingerprint: bytes, keys: Sequence[bytes], every: int) -> None:
+        """Learn what a read of the store takes, in one of so many calls; never raises."""
+        if self.admission is None:
+            return
+        key = entry_key(self.entry_prefix, fingerprint)
+        try:
+            self.admission.sample(self.store, key, keys, every)
+        except FAILURES as error:
+            self.failed(error)
 
     def read_stamps(self, keys: Sequence[bytes]) -> Sequence[bytes | None] | None:
         """Return the stamps as they are now, or None when the store did not answer."""

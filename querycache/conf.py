@@ -51,6 +51,7 @@ class Config:
         timeout: connect and read timeout of the store, in seconds.
         near: where decoded results are held besides the store.
         near_bytes: what they take at most in each process.
+        admission: whether what the database answers more quickly than the store is cached too.
         depends: view or function → the tables that it reads.
         triggers: table → the tables that its triggers write.
         raw_sql: whether writes through cursors are tracked.
@@ -75,6 +76,7 @@ class Config:
     timeout: float
     near: Literal["off", "checked", "push"]
     near_bytes: int
+    admission: Literal["all", "cost"]
     depends: Mapping[str, tuple[str, ...]]
     triggers: Mapping[str, tuple[str, ...]]
     raw_sql: Literal["track", "ignore"]
@@ -206,6 +208,7 @@ KEYS: Final[Mapping[str, Key]] = MappingProxyType(
             "a whole number of bytes above 0, or a size such as '64mb'",
             values.size,
         ),
+        "ADMISSION": Key("all", "'all' or 'cost'", values.choice("all", "cost")),
         "DEPENDS": Key(
             {}, "a dict of view or function names, each with a list of tables", values.name_lists
         ),

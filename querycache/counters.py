@@ -13,6 +13,7 @@ class Stats:
         hits: reads that were served from the cache, overlay hits included.
         near: hits whose rows came from the near cache of the process.
         misses: cacheable reads that were run on the database.
+        declined: reads that `ADMISSION` left to the database.
         stored: entries written to the store.
         bypassed: reads that may not be cached, or not now.
         invalidations: commits (or statements in autocommit) that changed stamps.
@@ -24,6 +25,7 @@ class Stats:
     hits: int
     near: int
     misses: int
+    declined: int
     stored: int
     bypassed: int
     invalidations: int
@@ -51,6 +53,7 @@ class Counters:
         self.hits = 0
         self.near = 0
         self.misses = 0
+        self.declined = 0
         self.stored = 0
         self.bypassed = 0
         self.invalidations = 0

@@ -13,6 +13,7 @@ from django.db.transaction import TransactionManagementError
 
 from querycache import stamps
 from querycache.compiler import BYPASS, local
+from querycache.dependencies import Plan
 from querycache.entries import Forged, created
 from querycache.keys import EVERYTHING, Unkeyable, entry_key
 from querycache.reads import caught_up, fingerprint_of, with_session
@@ -115,7 +116,7 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
     except Unkeyable as error:
         return _not_cacheable(sql, str(error), dependencies)
     key = entry_key(transaction.cache.entry_prefix, fingerprint)
-    seen = _look(transaction, plan.tables, plan.stamp_keys, fingerprint, key)
+    seen = _look(transaction, plan, fingerprint, key)
     return Explanation(sql, key.decode(), dependencies, True, *seen)
 
 
@@ -133,23 +134,22 @@ def _miss(reason: str, size: int | None = None) -> Look:
 
 def _look(
     transaction: Transaction,
-    tables: tuple[str, ...],
-    stamp_keys: tuple[bytes, ...],
+    plan: Plan,
     fingerprint: bytes,
     key: bytes,
 ) -> Look:
     """Look at what a read would look at, in the same order."""
     if not transaction.open:
-        return _look_shared(transaction, tables, stamp_keys, fingerprint, key)
+        return _look_shared(transaction, plan, fingerprint, key)
     isolation = transaction.session.isolation
     if isolation is Isolation.OTHER:
         return _miss("the isolation of the open transaction is not one that is cached")
     committed = isolation is Isolation.READ_COMMITTED
-    if transaction.has_written(tables):
-        return _look_overlay(transaction, tables, stamp_keys, fingerprint, not committed)
+    if transaction.has_written(plan.tables):
+        return _look_overlay(transaction, plan, fingerprint, not committed)
     if committed:
-        return _look_shared(transaction, tables, stamp_keys, fingerprint, key)
-    own = _look_overlay(transaction, tables, stamp_keys, fingerprint, True)
+        return _look_shared(transaction, plan, fingerprint, key)
+    own = _look_overlay(transaction, plan, fingerprint, True)
     if transaction.overlay.holds(fingerprint):
         return own
     if isolation is Isolation.SERIALIZABLE:
@@ -157,13 +157,12 @@ def _look(
     snapshot = transaction.snapshot
     if not snapshot.can_pin(transaction):
         return own
-    return _look_shared(transaction, tables, stamp_keys, fingerprint, key, snapshot.noted)
+    return _look_shared(transaction, plan, fingerprint, key, snapshot.noted)
 
 
 def _look_shared(
     transaction: Transaction,
-    tables: tuple[str, ...],
-    stamp_keys: tuple[bytes, ...],
+    plan: Plan,
     fingerprint: bytes,
     key: bytes,
     clock: stamps.Clock | None = None,
@@ -174,13 +173,15 @@ def _look_shared(
         return _miss("the store is down")
     if not transaction.database.watch.clear(transaction):
         return _miss("the journal of the database is not read yet")
+    if clock is None and (declined := _declined(transaction, plan)) is not None:
+        return _miss(declined)
     try:
-        entry, *found = cache.store.read(key, stamp_keys)
+        entry, *found = cache.store.read(key, plan.stamp_keys)
     except Exception as error:  # noqa: BLE001 - people want to read whatever it is
         cache.failed(error)
         return _miss(f"the store failed: {error}")
     size = None if entry is None else len(entry)
-    for table, stamp in zip(tables, found, strict=True):
+    for table, stamp in zip(plan.tables, found, strict=True):
         name = "the database as a whole" if table == EVERYTHING else table
         if stamp is None:
             return _miss(f"the store has no stamp of {name} yet", size)
@@ -192,6 +193,9 @@ def _look_shared(
     soon = ""
     if transaction.replica is not None and not caught_up(transaction, [joined]):
         soon = "; what a replica gives is stored when the last write is longer ago than its max_lag"
+    held = None if cache.near is None else cache.near.get(fingerprint)
+    if held is not None and held.stamps == joined and not cache.shadow:
+        return True, "this process holds the result, and it is valid", size, None
     if entry is None:
         return _miss(f"the store has no entry for it{soon}")
     try:
@@ -205,10 +209,18 @@ def _look_shared(
     return True, "the entry is valid", size, age
 
 
+def _declined(transaction: Transaction, plan: Plan) -> str | None:
+    """Return why `ADMISSION` leaves a query to the database; None where it does not."""
+    admission = transaction.cache.admission
+    if admission is None or plan.digest not in admission.declined:
+        return None
+    query, store = (1000 * (seconds or 0.0) for seconds in admission.costs(plan.digest))
+    return f"the database takes {query:.2f} ms for it, and the store {store:.2f} ms (ADMISSION)"
+
+
 def _look_overlay(
     transaction: Transaction,
-    tables: tuple[str, ...],
-    stamp_keys: tuple[bytes, ...],
+    plan: Plan,
     fingerprint: bytes,
     snapshot: bool,
 ) -> Look:
@@ -216,11 +228,11 @@ def _look_overlay(
     joined = b""
     if not snapshot:
         usable = cache.up and transaction.database.watch.clear(transaction)
-        found = cache.read_stamps(stamp_keys) if usable else None
+        found = cache.read_stamps(plan.stamp_keys) if usable else None
         if found is None or not all(map(stamps.is_settled, found)):
             return _miss("a table is being written by others, or the store is down")
         joined = b"".join(stamp for stamp in found if stamp is not None)
-    body = transaction.overlay.seen(fingerprint, transaction.marks(tables), joined)
+    body = transaction.overlay.seen(fingerprint, transaction.marks(plan.tables), joined)
     if body is None:
         return _miss("this transaction, which has its own view, has not run it yet")
     return True, "this transaction has run it and nothing changed since", len(body), None

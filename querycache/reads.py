@@ -8,6 +8,7 @@ from random import random
 from typing import TYPE_CHECKING, Any
 
 from querycache import codec, stamps
+from querycache.admission import SAMPLED, SELDOM
 from querycache.cache import Row, flatten
 from querycache.dependencies import Plan
 from querycache.keys import Unkeyable, dump_parameters
@@ -104,6 +105,11 @@ def _read_shared(transaction: Transaction, query: Read, fingerprint: bytes) -> A
     if watch.until < clock() and not watch.clear(transaction):
         return _bypass(cache, query)
     plan = query.plan
+    admission = cache.admission
+    if admission is not None and plan.digest in admission.declined:
+        cache.counters.declined += 1
+        cache.time_store(fingerprint, plan.stamp_keys, SELDOM)
+        return admission.timed(plan.digest, query.run)
     noted = transaction.noted
     rows, found = cache.lookup(fingerprint, plan.stamp_keys)
     if rows is not None:
@@ -150,11 +156,16 @@ def _run_and_keep(
     transaction: Transaction, query: Read, fingerprint: bytes, joined: bytes, noted: int
 ) -> Any:
     """Run a query and store what it gives under the stamps that were read before."""
+    cache = transaction.cache
     context = transaction.session.context
-    result = query.run()
+    if cache.admission is None:
+        result = query.run()
+    else:
+        cache.time_store(fingerprint, query.plan.stamp_keys, SAMPLED)
+        result = cache.admission.timed(query.plan.digest, query.run)
     # A thread that shares the connection may have written meanwhile, and not committed.
     if noted == transaction.noted and _same_session(transaction, context):
-        transaction.cache.keep(fingerprint, joined, _rows(result, query.multi))
+        cache.keep(fingerprint, joined, _rows(result, query.multi))
     return result
 
 
