@@ -170,6 +170,13 @@ def model(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Feed a million changed inputs to whatever reads foreign bytes; see the page on security."""
+    install_for_tests(session)
+    session.run("python", "-m", "tests.fuzz", *(session.posargs or ["--inputs", "1000000"]))
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and format; `nox -s lint -- --fix` repairs what can be."""
     session.install(*group("lint"))

@@ -32,6 +32,9 @@ logger = logging.getLogger("querycache.cache")
 #: Bodies above this many bytes are compressed for stores that are reached over a network.
 COMPRESS_ABOVE = 16 * 1024
 
+#: Stamps that are remembered as being written, before it starts afresh.
+MOST_SEEN = 4096
+
 Row = tuple[Any, ...]
 
 #: A server that turns out to be too old, say, is an outage to pages; checks and commands say more.
@@ -75,7 +78,8 @@ class QueryCache:
         self._debts_lock = threading.Lock()
         #: The store answers again, and is being told what it missed: writes go to it already.
         self._paying = False
-        self._seen_writing: dict[bytes, tuple[bytes, float]] = {}
+        # Stamp → a hash of what it was, and when that was first seen.
+        self._seen_writing: dict[bytes, tuple[int, float]] = {}
         self._reported_damage = False
 
     @cached_property
@@ -228,8 +232,11 @@ class QueryCache:
             return not stamps.is_settled(stamp)
         seen = self._seen_writing.get(key)
         now = time.monotonic()
-        if seen is None or seen[0] != stamp:
-            self._seen_writing[key] = (stamp, now)
+        # Of others' making, and perhaps large: a hash of it will do, since the store decides.
+        if seen is None or seen[0] != hash(stamp):
+            if len(self._seen_writing) >= MOST_SEEN:
+                self._seen_writing.clear()
+            self._seen_writing[key] = (hash(stamp), now)
             return False
         return now - seen[1] >= self.lease
 

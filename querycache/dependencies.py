@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
     from querycache.watch import Watch
 
-#: Texts that are remembered per database; a program that makes up more starts afresh.
+#: Texts, tables and functions that are remembered per database; a program that makes up more starts
+#: afresh.
 _REMEMBERED = 4096
-#: Longer statements (bulk inserts) are analysed every time rather than kept as keys.
-_LONGEST = 20_000
+#: Longer ones are remembered by a digest: how long a text gets is often a visitor's choice (the
+#: number of values after IN).
+_LONGEST = 4000
 
 _SYSTEM_TABLES = ("pg_", "sqlite_", "information_schema", "pragma_")
 _OWN_TABLES = "querycache_"
@@ -119,9 +121,9 @@ class Database:
         #: A table of InnoDB (MySQL); None: not asked yet, empty: there is none.
         self.transacted_table: str | None = None
         self._stamp_keys: dict[str, bytes] = {}
-        #: Read by the compiler without a call: SQL → plan.
+        #: Read by the compiler without a call: SQL (or its digest, see `_name`) → plan.
         self.plans: dict[str, Plan] = {}
-        #: Read by cursors without a call: SQL → effect, None where there is none.
+        #: Read by cursors without a call: SQL (or its digest) → effect, None where there is none.
         self.effects: dict[str, Effect | None] = {}
 
     def stamp_key(self, table: str) -> bytes:
@@ -133,7 +135,7 @@ class Database:
                 schema, name = table[1:].split(ELSEWHERE)
                 identity = identity.removesuffix(self._name) + schema
             found = keys.stamp_key(self._prefix, identity, name)
-            self._stamp_keys[table] = found
+            _remember(self._stamp_keys, table, found)
         return found
 
     def stamp_keys(self, tables: Iterable[str]) -> tuple[bytes, ...]:
@@ -157,6 +159,9 @@ class Database:
             sql: the text that the compiler made.
             recorded: the tables that compilers named while it was made.
         """
+        name = _name(sql)
+        if name is not sql and (found := self.plans.get(name)) is not None:
+            return found
         statements = analyse(sql, self._vendor)
         reason, certain = self._why_not(connection, statements)
         if reason is None:
@@ -164,7 +169,7 @@ class Database:
         else:
             plan = Plan(reason)
         if certain:
-            _remember(self.plans, sql, plan)
+            _remember(self.plans, name, plan)
         return plan
 
     def _cacheable(self, sql: str, statement: Statement, recorded: Iterable[str]) -> Plan:
@@ -226,6 +231,9 @@ class Database:
         """
         if sql is None:
             return Effect(_ALL, unclear=True)
+        known_as = _name(sql)
+        if known_as is not sql and known_as in self.effects:
+            return self.effects[known_as]
         writes: set[str] = set()
         temporary: set[str] = set()
         control = []
@@ -254,8 +262,8 @@ class Database:
                 ddl,
                 unclear,
             )
-        if certain and len(sql) <= _LONGEST:
-            _remember(self.effects, sql, effect)
+        if certain:
+            _remember(self.effects, known_as, effect)
         return effect
 
     def procedure(self, name: str) -> Effect:
@@ -333,7 +341,7 @@ class Database:
         if found is None:
             found = functions.purity(connection, name)
             if found is not None:
-                self._purities[name] = found
+                _remember(self._purities, name, found)
         return found
 
 
@@ -353,6 +361,11 @@ _SAID = {
     Purity.VOLATILE: "may change from call to call or read what no stamp covers",
     Purity.WRITES: "may write",
 }
+
+
+def _name(sql: str) -> str:
+    """Return what a text is remembered by."""
+    return sql if len(sql) <= _LONGEST else keys.digest(sql).hex()
 
 
 def _remember(memo: dict[str, _Remembered], sql: str, value: _Remembered) -> None:

@@ -56,7 +56,9 @@ def database_identity(vendor: str, settings: dict[str, Any]) -> str:
 
 def stamp_key(prefix: str, database: str, dependency: str) -> bytes:
     """Return the key of a dependency's stamp."""
-    name = blake2b(f"{database}\0{dependency}".encode(), digest_size=16).hexdigest()
+    # Names of files may hold bytes that are no text.
+    data = f"{database}\0{dependency}".encode("utf-8", "surrogatepass")
+    name = blake2b(data, digest_size=16).hexdigest()
     return f"{prefix}:s:{name}".encode()
 
 

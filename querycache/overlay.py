@@ -46,10 +46,12 @@ class Overlay:
 
     def see(self, fingerprint: bytes, seen: Seen) -> None:
         """Keep what a query gave for the rest of the transaction."""
-        self._bytes += len(seen.body)
+        # Fingerprints hold parameters whole.
+        size = len(seen.body) + len(fingerprint)
+        self._bytes += size
         if self._bytes > OVERLAY_BYTES:
             self._results.clear()
-            self._bytes = len(seen.body)
+            self._bytes = size
         self._results[fingerprint] = seen
 
     def forget(self) -> None:

@@ -27,6 +27,14 @@ _KEPT = "_querycache_session"
 _SET_CONFIG = re.compile(r"set_config\(\s*(?:'([\w.]+)'|%s)\s*,", re.IGNORECASE)
 
 
+# Stands for settings that cannot be told: each such change counts for itself and is never undone.
+_UNKNOWN = "?"
+
+# Settings that are told apart on one connection. Names may be made up by programs that keep data in
+# settings of their own.
+_MOST_CHANGES = 200
+
+
 class Isolation(enum.Enum):
     """What a transaction sees of others' commits, as far as the cache is concerned."""
 
@@ -121,7 +129,10 @@ class Session:
         self.bind()
         setting = statement.setting
         name = _set_config_name(sql, params) if setting is None else setting.name
-        if statement.isolation or (setting is None and ("isolation" in name or " " in name)):
+        unknown = name == _UNKNOWN
+        if statement.isolation or (
+            setting is None and (unknown or "isolation" in name or " " in name)
+        ):
             self._isolation = None
             if self._connection.vendor == "sqlite":
                 self.dirty_reads = True
@@ -131,10 +142,14 @@ class Session:
         if name in _ISOLATION or (setting is not None and setting.scope == "transaction"):
             # It says when a statement looks, not what it finds; Django sets it on each connection.
             return
+        if unknown or (len(self._changes) >= _MOST_CHANGES and name not in self._changes):
+            name = _UNKNOWN
         text = sql if setting is None else setting.text
         try:
             value = text.encode() + dump_parameters(() if params is None else params)
-        except (Unkeyable, TypeError):
+        except (Unkeyable, TypeError, ValueError):
+            value = b""
+        if not value or name == _UNKNOWN:
             # Only this session's own entries fit a setting that cannot be told.
             value = os.urandom(16)
         if in_transaction:
@@ -165,7 +180,7 @@ class Session:
         """Note that settings of the transaction may have been taken back."""
         if self._before is not None:
             # A rollback takes SET back: which values hold now, only the server knows.
-            self._changes["?"] = os.urandom(16)
+            self._changes[_UNKNOWN] = os.urandom(16)
             self.context = self._digest()
 
     def _digest(self) -> bytes:
@@ -357,5 +372,4 @@ def _set_config_name(sql: str, params: Any) -> str:
         return found.group(1).casefold()
     if found is not None and isinstance(params, list | tuple) and params:
         return str(params[0]).casefold()
-    # Which setting it is cannot be told; each such text counts for itself and is never undone.
-    return f"set_config {os.urandom(8).hex()}"
+    return _UNKNOWN

@@ -26,6 +26,11 @@ _SEQUENCE = slice(1, 1 + _DIGITS)
 _WALL = slice(1 + _DIGITS, 1 + 2 * _DIGITS)
 _ERA = slice(1 + 2 * _DIGITS, 1 + 2 * _DIGITS + ERA_BYTES)
 
+#: More leases than this in one stamp are no writers of ours. A stamp that is longer is damaged, so
+#: that nobody who can write to the store can make every step on it take as long as he likes.
+MOST_LEASES = 10_000
+MOST_WRITING_BYTES = 1 + MOST_LEASES * _LEASE_BYTES
+
 #: The token of the lease that no writer owns: it only waits for unknown writers to be over.
 QUARANTINE = bytes(TOKEN_BYTES)
 
@@ -90,15 +95,15 @@ class Clock:
 
 def is_settled(stamp: bytes | None) -> bool:
     """Tell whether entries may be stored and served under this stamp."""
-    return stamp is not None and len(stamp) == SETTLED_BYTES and stamp[:1] == b"S"
+    return type(stamp) is bytes and len(stamp) == SETTLED_BYTES and stamp[:1] == b"S"
 
 
 def is_writing(stamp: bytes | None) -> bool:
     """Tell whether a well-formed stamp holds leases."""
     return (
-        stamp is not None
+        type(stamp) is bytes
         and stamp[:1] == b"W"
-        and len(stamp) > 1
+        and 1 < len(stamp) <= MOST_WRITING_BYTES
         and (len(stamp) - 1) % _LEASE_BYTES == 0
     )
 

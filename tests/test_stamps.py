@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -355,3 +356,9 @@ def test_a_damaged_deadline_runs_out_one_lease_after_it_is_found() -> None:
     assert stamps.leases(found) == {b"w" * 16: 1100}
     assert stamps.settle(found, at(1099)) == found
     assert stamps.is_settled(stamps.settle(found, at(1100)))
+
+
+def test_more_leases_than_writers_are_damage() -> None:
+    most = stamps.writing({os.urandom(16): 10**6 for _ in range(stamps.MOST_LEASES)})
+    assert stamps.is_writing(most)
+    assert not stamps.is_writing(most + most[1:33])

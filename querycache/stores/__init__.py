@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
@@ -48,9 +49,10 @@ def open_store(url: str, options: StoreOptions) -> Store:
     scheme, separator, _ = url.partition("://")
     known = SCHEMES.get(scheme.lower())
     if not separator or known is None:
-        # The rest of the URL may hold a password.
+        # The rest of the URL may hold a password, and what stands for a scheme may be such a rest.
+        shown = scheme if separator and re.fullmatch(r"[A-Za-z0-9+.-]{1,20}", scheme) else "?"
         raise StoreUnusable(
-            f"unknown store {scheme if separator else 'without a scheme'!r}; a store's URL begins "
+            f"unknown store {shown!r}; a store's URL begins "
             f"with one of {', '.join(f'{name}://' for name in SCHEMES)}"
         )
     module, name = known

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.core.cache import CacheHandler, InvalidCacheBackendError
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from querycache.stores.base import Store, StoreOptions, StoreUnusable
+from querycache.stores.urls import split
 
 _DUMMY = "django.core.cache.backends.dummy.DummyCache"
 _DJANGO_REDIS = "django.core.cache.backends.redis.RedisCache"
@@ -83,6 +83,9 @@ def _redis(
         native = client.get_client(write=True)
     except _UNREADABLE as error:
         raise StoreUnusable(f"the cache {alias!r} leads to no Redis server: {error}") from error
+    except ValueError:
+        # What is said of a LOCATION that cannot be read may hold a part of its password.
+        raise StoreUnusable(f"the LOCATION of the cache {alias!r} cannot be read") from None
     asks = hasattr(getattr(native, "connection_pool", None), "sentinel_manager")
     try:
         return (SentinelStore if asks else RedisStore).from_client(native, options)
@@ -96,12 +99,12 @@ def _cluster(alias: str, config: Mapping[str, Any], options: StoreOptions) -> St
     # Its client would connect, so its locations are read instead.
     location = config.get("LOCATION") or ""
     first, *others = [location] if isinstance(location, str) else list(location)
-    parts = urlsplit(first)
+    parts = split(first)
     if not parts.netloc:
         raise StoreUnusable(
             f"the cache {alias!r} names no server in LOCATION; write redis://host:port"
         )
-    nodes = ",".join([parts.netloc, *(urlsplit(one).netloc.rpartition("@")[2] for one in others)])
+    nodes = ",".join([parts.netloc, *(split(one).netloc.rpartition("@")[2] for one in others)])
     try:
         return ClusterStore.from_url(
             f"{parts.scheme}+cluster://{nodes}{parts.path}?{parts.query}", options

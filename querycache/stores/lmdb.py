@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from querycache import stamps as protocol
 from querycache.stores.base import Store, StoreError, StoreInfo, StoreOptions, StoreUnusable
 from querycache.stores.lmdb_entries import Entries
 from querycache.stores.lmdb_files import check_folder, default_path, environment, lmdb
-from querycache.stores.urls import parse_size, query_of
+from querycache.stores.urls import parse_size, query_of, split
 
 __all__ = ["DEFAULT_SIZE", "LmdbStore", "default_path"]
 
@@ -66,7 +66,7 @@ class LmdbStore(Store):
             check_folder(self.path)
         except FileNotFoundError:
             pass  # made when first used
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise StoreUnusable(f"{self.path} cannot be used: {error}") from error
         self._stamps = environment(self.path, "stamps", _STAMPS_SIZE, reserve=_RESERVE)
         self._entries = Entries(self.path, size)
@@ -74,7 +74,7 @@ class LmdbStore(Store):
     @classmethod
     def from_url(cls, url: str, options: StoreOptions) -> LmdbStore:
         """Open ``lmdb:///path?size=256mb``; without a path, the default one of the key prefix."""
-        parts = urlsplit(url)
+        parts = split(url)
         if parts.netloc:
             raise StoreUnusable(
                 "lmdb:// takes an absolute path after three slashes: lmdb:///path?size=256mb"

@@ -136,13 +136,13 @@ class MemcachedStore(Store):
 
     def info(self) -> StoreInfo:
         figures: list[dict[bytes, Any]] = [node.call(_stats) for node in self._nodes]
-        evicted = sum(int(stats.get(b"evictions", 0)) for stats in figures)
+        evicted = _sum(figures, b"evictions")
         versions = {_text(stats.get(b"version", b"unknown")) for stats in figures}
         return StoreInfo(
             name="memcached " + ",".join(node.where for node in self._nodes),
             version=", ".join(sorted(versions)),
-            used=sum(int(stats.get(b"bytes", 0)) for stats in figures) or None,
-            limit=sum(int(stats.get(b"limit_maxbytes", 0)) for stats in figures) or None,
+            used=_sum(figures, b"bytes") or None,
+            limit=_sum(figures, b"limit_maxbytes") or None,
             details={"nodes": str(len(self._nodes)), "evicted_keys": str(evicted)},
         )
 
@@ -274,6 +274,13 @@ def _delete(client: Any, key: bytes) -> None:
 def _stats(client: Any) -> dict[bytes, Any]:
     figures: dict[bytes, Any] = client.stats()
     return figures
+
+
+def _sum(figures: list[dict[bytes, Any]], name: bytes) -> int:
+    try:
+        return sum(int(stats.get(name, 0)) for stats in figures)
+    except ValueError as error:
+        raise StoreError(f"memcached does not tell its {name.decode()}") from error
 
 
 def _text(value: Any) -> str:

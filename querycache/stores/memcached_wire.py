@@ -27,6 +27,9 @@ __all__ = ["MemcacheServerError", "MemcacheUnexpectedCloseError", "Node", "addre
 
 Address = tuple[str, int] | str
 
+# What pymemcache makes of answers to something else.
+_GARBLED = (LookupError, OverflowError, TypeError, ValueError)
+
 _TIME = re.compile(rb"STAT time (\d+)")
 
 
@@ -98,7 +101,7 @@ class Node:
     def _failed(self, client: Any, error: BaseException) -> BaseException:
         # Its answer may still be on the way.
         client.close()
-        if isinstance(error, (MemcacheError, OSError)):
+        if isinstance(error, (MemcacheError, OSError, *_GARBLED)):
             return StoreError(f"memcached at {self.where}: {error or type(error).__name__}")
         return error
 
@@ -139,7 +142,11 @@ def address(text: str) -> Address:
     path = text.removeprefix("unix:")
     if path.startswith("/"):
         return path
-    match = re.fullmatch(r"(?:inet6?:)?(\[[^\]]+\]|[^:/?#\s]+)(?::(\d{1,5}))?", text)
+    match = re.fullmatch(r"(?:inet6?:)?(\[[^\]@]+\]|[^:/?#@\s]+)(?::(\d{1,5}))?", text)
     if match is None or int(match[2] or 0) > 65535:
-        raise StoreUnusable(f"not the address of a memcached: {text!r}")
+        # Not repeated: somebody may have tried to give a password, and a comma in it cuts it.
+        raise StoreUnusable(
+            "not the addresses of memcached: host, host:port or a socket's path, separated by"
+            " commas, without user and password"
+        )
     return match[1].strip("[]"), int(match[2] or 11211)

@@ -8,13 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import ClassVar
-from urllib.parse import urlsplit
 
 from querycache import stamps as protocol
 from querycache.generations import Generations
 from querycache.stores.base import Store, StoreInfo, StoreOptions, StoreUnusable
 from querycache.stores.forks import watch_forks
-from querycache.stores.urls import parse_size, query_of
+from querycache.stores.urls import parse_size, query_of, split
 
 DEFAULT_SIZE = 64 * 1024 * 1024
 
@@ -45,7 +44,7 @@ class MemoryStore(Store):
     @classmethod
     def from_url(cls, url: str, options: StoreOptions) -> MemoryStore:
         """Open ``memory://?size=64mb``."""
-        parts = urlsplit(url)
+        parts = split(url)
         if parts.netloc or parts.path.strip("/"):
             raise StoreUnusable("memory:// takes no host and no path, only ?size=64mb")
         query = query_of(url, {"size"})

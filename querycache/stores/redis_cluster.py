@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from redis.crc import key_slot
 
@@ -16,7 +15,7 @@ from querycache.stores.redis_links import Links
 from querycache.stores.redis_places import Address, Connect, settings_of_url
 from querycache.stores.redis_topology import Topology, Where
 from querycache.stores.redis_wire import Link, errors, pack
-from querycache.stores.urls import hosts
+from querycache.stores.urls import hosts, split
 
 _PORT = 6379
 _MOST_HOPS = 5
@@ -80,7 +79,7 @@ class ClusterStore(RedisCommands):
         Raises:
             StoreUnusable: the URL cannot be read.
         """
-        parts = urlsplit(url)
+        parts = split(url)
         if parts.path.strip("/") not in ("", "0"):
             raise StoreUnusable("a Redis Cluster has no databases: leave the path of the URL empty")
         login, at, _ = parts.netloc.rpartition("@")

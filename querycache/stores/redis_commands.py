@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from querycache import stamps as protocol
-from querycache.stores.base import Store, StoreInfo, StoreOptions
+from querycache.stores.base import Store, StoreError, StoreInfo, StoreOptions
 from querycache.stores.redis_identity import Identity, literal
 from querycache.stores.redis_scripts import BEGIN, CLOCK, END, MOST_KEYS, SETTLE, TOUCH, Script
 from querycache.stores.redis_wire import Link, errors, number, pack, parse_info
@@ -85,7 +85,10 @@ class RedisCommands(Store):
     def settle(self, stamps: Sequence[bytes]) -> Sequence[bytes]:
         settled: list[bytes] = []
         for part in _parts(stamps):
-            settled += self._step(SETTLE, part, _NO_TOKEN)
+            now = self._step(SETTLE, part, _NO_TOKEN)
+            if type(now) is not list or len(now) != len(part):
+                raise StoreError("Redis: not the stamps that were to be settled")
+            settled += now
         return settled
 
     def clock(self) -> protocol.Clock:

@@ -120,7 +120,12 @@ def remove(link: Link, pattern: bytes) -> None:
     """Remove all keys of a pattern from the server behind a link."""
     cursor = b"0"
     while True:
-        cursor, keys = link.ask(pack(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", _SCAN_STEP))
+        reply = link.ask(pack(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", _SCAN_STEP))
+        match reply:
+            case [bytes() as cursor, list() as keys] if {type(key) for key in keys} <= {bytes}:
+                pass
+            case _:
+                raise errors.InvalidResponse("not what was asked for")
         if keys:
             # One by one: on a node of a cluster they may lie in different slots.
             for answer in link.ask_all([pack(b"UNLINK", key) for key in keys]):

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from querycache.stores.base import StoreError
-from querycache.stores.redis_wire import Link, errors
+from querycache.stores.redis_wire import GARBLED, Link, errors
 
 #: How long a server is trusted to be the primary without being asked again, in seconds.
 TRUSTED = 1.0
@@ -88,7 +88,7 @@ class Links:
             # The others were closed along with it, most likely; or the server is a replica now.
             self.close()
             return self._call_new(work, args)
-        except errors.RedisError as error:
+        except (errors.RedisError, *GARBLED) as error:
             raise self._failed(link, error) from error
         except BaseException:
             # The reply may still be on its way: the link must not be used again.
@@ -101,7 +101,7 @@ class Links:
         link = self._open()
         try:
             reply = work(link, *args)
-        except (errors.RedisError, OSError) as error:
+        except (errors.RedisError, OSError, *GARBLED) as error:
             raise self._failed(link, error) from error
         except BaseException:
             self._drop(link)
@@ -125,7 +125,7 @@ class Links:
                 return
             # A socket that is closed with replies unread may take commands along that the server
             # has not read yet.
-            with contextlib.suppress(errors.RedisError, OSError):
+            with contextlib.suppress(errors.RedisError, OSError, *GARBLED):
                 link.settle_debts()
             self._drop(link)
 
@@ -143,7 +143,7 @@ class Links:
         try:
             link.connection.connect()
             self._check(link)
-        except (errors.RedisError, OSError) as error:
+        except (errors.RedisError, OSError, *GARBLED) as error:
             self._drop(link)
             raise self._error(error) from error
         except BaseException:
@@ -162,7 +162,7 @@ class Links:
                 self._check(link)
         except (errors.ConnectionError, OSError):
             left = True
-        except errors.RedisError as error:
+        except (errors.RedisError, *GARBLED) as error:
             raise self._failed(link, error) from error
         except StoreError:
             self._drop(link)

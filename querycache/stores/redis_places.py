@@ -10,6 +10,7 @@ from redis.retry import Retry
 
 from querycache.stores.base import StoreOptions, StoreUnusable
 from querycache.stores.redis_wire import errors, redis
+from querycache.stores.urls import split
 
 # What redis-py puts into a pool's settings for the pool itself or for the third protocol version,
 # whose server may send messages that nobody asked for.
@@ -65,16 +66,31 @@ def settings_of_url(url: str, options: StoreOptions) -> tuple[Connect, dict[str,
         StoreUnusable: redis-py cannot read the URL.
     """
     scheme, separator, rest = url.partition("://")
-    scheme = {"valkey": "redis", "valkeys": "rediss"}.get(scheme, scheme)
+    scheme = {"valkey": "redis", "valkeys": "rediss"}.get(scheme.lower(), scheme.lower())
     try:
+        if _cut_short(url):
+            raise ValueError
         pool = redis.ConnectionPool.from_url(scheme + separator + rest)
-    except (ValueError, TypeError, errors.RedisError) as error:
-        # The URL may hold a password: it is not repeated.
-        raise StoreUnusable(f"a Redis URL that cannot be read: {error}") from error
+    except (ValueError, TypeError, errors.RedisError):
+        # Neither the URL nor what is said of it is repeated: there may be a password in it, or the
+        # part of one that was taken for something else.
+        raise StoreUnusable(
+            "a Redis URL that cannot be read: the port and the database must be numbers, and in a"
+            " user name or password '#', '/', '?', '@', ':' and '%' are written %23, %2F, %3F, %40,"
+            " %3A and %25"
+        ) from None
     given = {
         name: pool.connection_kwargs[name] for name in _TIMEOUTS if name in pool.connection_kwargs
     }
     return pool.connection_class, {**_settings(pool.connection_kwargs, options), **given}
+
+
+def _cut_short(url: str) -> bool:
+    """Tell whether a password, or a part of it, would be taken for what follows one."""
+    parts = split(url)
+    return ("@" in parts.path and parts.scheme != "unix") or not all(
+        "=" in pair for pair in filter(None, parts.query.split("&"))
+    )
 
 
 def settings_of_pool(pool: Any, options: StoreOptions) -> tuple[Connect, dict[str, Any]]:

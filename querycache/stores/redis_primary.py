@@ -35,13 +35,17 @@ class PrimaryStore(RedisCommands):
         self._links = Links(place, self._check)
 
     def read(self, entry: bytes, stamps: Sequence[bytes]) -> Sequence[bytes | None]:
-        values: list[bytes | None] = self._links.call(Link.ask, pack(b"MGET", entry, *stamps))
+        values: list[bytes | None] = self._links.call(
+            Link.ask_values, pack(b"MGET", entry, *stamps), 1 + len(stamps)
+        )
         return values
 
     def stamps(self, stamps: Sequence[bytes]) -> Sequence[bytes | None]:
         if not stamps:
             return []
-        values: list[bytes | None] = self._links.call(Link.ask, pack(b"MGET", *stamps))
+        values: list[bytes | None] = self._links.call(
+            Link.ask_values, pack(b"MGET", *stamps), len(stamps)
+        )
         return values
 
     def clear(self) -> None:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
+from querycache.stamps import MOST_WRITING_BYTES
+
 # The counter is never below the server's clock in µs, so it does not go back when it is lost, nor
 # when the server comes back with an old one. Clocks can be set back, and those of two servers
 # differ, so a counter that is made anew also begins another era: 8 random bytes behind its number.
@@ -28,9 +30,11 @@ local counter, identity = KEYS[#KEYS - 1], KEYS[#KEYS]
 local fresh_stamp
 local function fresh()
   if not fresh_stamp then
-    local last = redis.call('GET', counter)
+    -- Not GET, which is an error for a key that holds no string. What is no number of ours, or has
+    -- come to where Lua's numbers are no longer whole, begins anew.
+    local last = redis.call('MGET', counter)[1]
     local sequence, era = micros, string.sub(nonce, 1, 8)
-    if last and #last == 24 and string.find(string.sub(last, 1, 16), '^%d+$') then
+    if last and #last == 24 and string.find(string.sub(last, 1, 16), '^[0-8]%d+$') then
       sequence, era = math.max(sequence, string.sub(last, 1, 16) + 1), string.sub(last, 17)
     end
     sequence = string.format('%016.0f', sequence)
@@ -46,7 +50,8 @@ local function is_settled(stamp)
 end
 
 local function is_writing(stamp)
-  return stamp and string.sub(stamp, 1, 1) == 'W' and #stamp > 1 and (#stamp - 1) % 32 == 0
+  return stamp and #stamp > 1 and #stamp <= MOST and string.sub(stamp, 1, 1) == 'W'
+    and (#stamp - 1) % 32 == 0
 end
 
 -- The leases that have not run out, without that of one writer, in the order of the stamp; and
@@ -174,7 +179,8 @@ class Script:
 
 
 def _script(step: str, answer: str) -> Script:
-    return Script((_COMMON + step + _APPLY + answer).encode())
+    common = _COMMON.replace("MOST", str(MOST_WRITING_BYTES))
+    return Script((common + step + _APPLY + answer).encode())
 
 
 BEGIN = _script(_BEGIN, "return 1\n")

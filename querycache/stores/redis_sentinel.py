@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode
 
 from querycache.stores.base import StoreError, StoreOptions, StoreUnusable
 from querycache.stores.redis_links import Links
 from querycache.stores.redis_places import Address, Connect, settings_of_pool, settings_of_url
 from querycache.stores.redis_primary import PrimaryStore
 from querycache.stores.redis_wire import Link, pack
-from querycache.stores.urls import hosts
+from querycache.stores.urls import hosts, split
 
 _PORT = 26379
 _FORM = "redis+sentinel://user:password@host:26379,host:26379/service/0"
@@ -114,10 +114,11 @@ class SentinelStore(PrimaryStore):
             StoreUnusable: the URL cannot be read.
         """
         scheme = url.partition("+")[0]
-        parts = urlsplit(url)
+        parts = split(url)
         login, at, _ = parts.netloc.rpartition("@")
         service, _, database = parts.path.strip("/").partition("/")
-        if not service or not (database or "0").isdigit():
+        # With an '@' the path begins within a password.
+        if not service or "@" in parts.path or not (database or "0").isdigit():
             raise StoreUnusable(f"the URL of a store behind sentinels has the form {_FORM}")
         query = dict(parse_qsl(parts.query))
         own = {name: query.pop(f"sentinel_{name}", None) for name in ("username", "password")}

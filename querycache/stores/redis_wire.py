@@ -21,9 +21,13 @@ except ImportError as error:  # pragma: no cover - needs an environment without 
         'Redis needs the package "redis": pip install "querycache[redis]"'
     ) from error
 
-__all__ = ["Link", "errors", "number", "pack", "parse_info", "redis"]
+__all__ = ["GARBLED", "Link", "errors", "number", "pack", "parse_info", "redis"]
 
 logger = logging.getLogger("querycache.redis")
+
+#: What redis-py makes of numbers that are none or too large and of lists in lists, and this code
+#: of replies to another question.
+GARBLED = (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError)
 
 # Replies that a link may owe before it is made to collect them.
 _MOST_OWED = 64
@@ -62,6 +66,13 @@ class Link:
                 self.ask(late)
             return reply
         return connection.read_response(disable_decoding=True)
+
+    def ask_values(self, command: bytes, count: int) -> list[bytes | None]:
+        """Send a command whose reply is so many values, and return them."""
+        reply = self.ask(command)
+        if type(reply) is not list or len(reply) != count:
+            raise errors.InvalidResponse("not the values that were asked for")
+        return reply
 
     def ask_all(self, commands: Sequence[bytes]) -> list[Any]:
         """Send commands together and return their replies; an error takes its reply's place."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from querycache.stores.base import StoreUnusable
 
@@ -42,17 +42,33 @@ def hosts(url: str, default_port: int) -> list[tuple[str, int]]:
     Raises:
         StoreUnusable: there is none, or one cannot be read.
     """
-    netloc = urlsplit(url).netloc.rpartition("@")[2]
+    netloc = split(url).netloc.rpartition("@")[2]
     found: list[tuple[str, int]] = []
     for place in netloc.split(","):
         match = _HOST.fullmatch(place)
         port = int(match[2] or default_port) if match else 0
         if match is None or not 0 < port < 65536:
-            raise StoreUnusable(
-                f"{place!r} in the store's URL is no host; write host:port,host:port"
-            )
+            # Not repeated: it may be the beginning of a password with a mark in it.
+            raise StoreUnusable("a place in the store's URL is no host; write host:port,host:port")
         found.append((match[1].strip("[]"), port))
     return found
+
+
+def split(url: str) -> SplitResult:
+    """Take a store's URL apart.
+
+    Raises:
+        StoreUnusable: it is malformed.
+    """
+    try:
+        url.encode()
+        parts = urlsplit(url)
+    except ValueError:
+        raise StoreUnusable("the store's URL is malformed") from None
+    if parts.fragment:
+        # What stands before it would be taken for the whole, be it a half of a password.
+        raise StoreUnusable("a '#' in the store's URL is written %23")
+    return parts
 
 
 def query_of(url: str, allowed: Collection[str]) -> dict[str, str]:
@@ -65,11 +81,11 @@ def query_of(url: str, allowed: Collection[str]) -> dict[str, str]:
     Raises:
         StoreUnusable: a parameter is unknown, malformed or there twice.
     """
-    query = urlsplit(url).query
+    query = split(url).query
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
-    except ValueError as error:
-        raise StoreUnusable(f"the query {query!r} of the store's URL is malformed") from error
+    except ValueError:
+        raise StoreUnusable("the query of the store's URL is malformed: ?name=value&…") from None
     found: dict[str, str] = {}
     for name, value in pairs:
         if name not in allowed:

@@ -1,0 +1,1 @@
+"""Fuzzing of everything that reads what others may have written: `python -m tests.fuzz`."""
