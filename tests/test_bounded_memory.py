@@ -115,8 +115,8 @@ def test_overlay_counts_the_parameters(
         state = transaction_of(connections[database])
         for number in range(50):
             assert not publishers.filter(name=f"{number}" + "x" * 10_000).exists()
-            assert 0 < sum(map(len, state.overlay._seen)) <= 100_000
-            assert sum(map(len, state.overlay._seen)) <= state.overlay._bytes <= 100_000
+            assert 0 < sum(map(len, state.overlay._results)) <= 100_000
+            assert sum(map(len, state.overlay._results)) <= state.overlay._bytes <= 100_000
 
 
 @pytest.mark.parametrize("store_url", ["redis"], indirect=True)
