@@ -266,6 +266,29 @@ def test_primary_that_was_replaced_while_it_did_not_answer(
     assert token in protocol.leases(reader.stamps([STAMP])[0])
 
 
+def test_another_node_than_theirs_is_asked_who_has_the_stamps(
+    own: RedisCluster, store: ClusterStore
+) -> None:
+    """A node that was paused would not know that it has been replaced."""
+    settled(store, own)
+    home = own.owner_of(TAGGED)
+    for node in own.primaries:
+        with client(node) as admin:
+            admin.config_resetstat()
+
+    def asked(node: RedisServer) -> int:
+        with client(node) as admin:
+            found = admin.info("commandstats").get("cmdstat_cluster|slots", {"calls": 0})
+            return int(found["calls"])
+
+    def twice() -> bool:
+        store.stamps([STAMP])
+        return sum(map(asked, own.primaries)) >= 2
+
+    until(twice, "nobody is asked")
+    assert asked(home) == 0
+
+
 def test_node_that_is_down(own: RedisCluster, store: ClusterStore) -> None:
     """An outage of the whole store, whichever node it is; and it is over when the node is back."""
     settled(store, own)
