@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.contenders import CONTENDERS, STORES, Contender
 from benchmarks.environment import DATABASES
-from benchmarks.plan import PARTS
+from benchmarks.plan import PARTS, SIZES
 
 
 def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
@@ -74,11 +74,13 @@ def run(arguments: Sequence[str]) -> None:
         parser.add_argument(
             f"--{option}",
             type=_names(known),
-            default=known,
+            default=None if option == "databases" else known,
             metavar="NAMES",
             help=f"of {', '.join(known)}; separated by commas",
         )
     options = parser.parse_args(arguments)
+    if options.databases is None:
+        options.databases = SIZES[options.size].databases
     from benchmarks.report import tables
     from benchmarks.run import measure_all
 

@@ -22,6 +22,7 @@ SHAPES = {
     "page": "50 rows, `select_related`",
     "prefetch": "20 rows, `prefetch_related`",
     "tuples": "200 tuples, `values_list`",
+    "atomic": "5 queries in `atomic()`",
     "thousand": "1000 rows",
 }
 ROWS = {

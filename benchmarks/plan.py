@@ -21,6 +21,7 @@ class Size:
     """How much is measured.
 
     Args:
+        databases: that take part unless others are asked for.
         rounds: of each case at most.
         seconds: of one go of one contender.
         longest: seconds that all goes of one contender in one case may take.
@@ -46,6 +47,7 @@ class Size:
         starts: fresh processes for each way to start.
     """
 
+    databases: tuple[str, ...]
     rounds: int
     seconds: float
     longest: float
@@ -74,56 +76,59 @@ class Size:
 #: The first share comes to an empty cache, and leaves it full to the next.
 SIZES = {
     "full": Size(
-        rounds=31,
+        databases=("sqlite", "postgresql", "mariadb"),
+        rounds=15,
         seconds=0.01,
-        longest=1.5,
+        longest=0.6,
         shapes=SHAPES,
         writes=WRITES,
-        warm=2000,
-        measured=2000,
+        warm=1000,
+        measured=600,
         batch=20,
         shares=(0, 1, 5, 20),
-        checked=1000,
-        load_seconds=0.8,
-        load_rounds=3,
+        checked=300,
+        load_seconds=0.4,
+        load_rounds=2,
         threads=(1, 2, 4, 8),
         processes=(1, 2, 4, 8),
-        pages=60,
+        pages=25,
         witnesses=(2, 6),
-        stale_seconds=6.0,
+        stale_seconds=4.0,
         delays=(0, 1, 5, 20),
-        slow_reads=400,
+        slow_reads=100,
         hangs=2.0,
         entries=10_000,
         store_writes=1_000_000,
-        starts=11,
+        starts=5,
     ),
     "quick": Size(
-        rounds=7,
-        seconds=0.003,
-        longest=0.1,
-        shapes=("get", "exists", "count", "aggregate", "page", "thousand", "rows100", "rich"),
-        writes=("save", "atomic", "bulk"),
-        warm=400,
-        measured=200,
+        databases=("sqlite", "postgresql"),
+        rounds=5,
+        seconds=0.002,
+        longest=0.05,
+        shapes=("get", "count", "page", "atomic", "thousand", "rich"),
+        writes=("save", "atomic"),
+        warm=200,
+        measured=120,
         batch=10,
-        shares=(0, 5, 20),
-        checked=100,
-        load_seconds=0.3,
+        shares=(0, 5),
+        checked=40,
+        load_seconds=0.2,
         load_rounds=1,
         threads=(1, 4),
-        processes=(1, 4),
-        pages=8,
-        witnesses=(1, 3),
-        stale_seconds=1.5,
+        processes=(1, 2),
+        pages=4,
+        witnesses=(1, 2),
+        stale_seconds=0.8,
         delays=(0, 5),
-        slow_reads=60,
+        slow_reads=40,
         hangs=0.7,
-        entries=1000,
+        entries=500,
         store_writes=20_000,
-        starts=3,
+        starts=1,
     ),
     "smoke": Size(
+        databases=("sqlite",),
         rounds=2,
         seconds=0.0002,
         longest=0.01,

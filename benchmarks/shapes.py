@@ -118,6 +118,20 @@ def aggregate(turn: int, fresh: bool) -> Any:
     return reviews.aggregate(Avg("stars"), Count("pk"))
 
 
+def in_transaction(turn: int, fresh: bool) -> Any:
+    """Five queries in a transaction, as a page under `ATOMIC_REQUESTS` makes them."""
+    category = turn % WARM + 1
+    products = _products(fresh).filter(category=category)
+    with transaction.atomic():
+        return (
+            products.count(),
+            list(products.select_related("maker").order_by("pk")[:20]),
+            products.order_by("price").first(),
+            products.filter(stock__gt=0).exists(),
+            list(_reviews(fresh).filter(product=category).order_by("-pk")[:10]),
+        )
+
+
 def thousand(turn: int, fresh: bool) -> Any:
     """1000 rows with a decimal and a time in each."""
     return list(_products(fresh).filter(pk__gt=turn % WARM).order_by("pk")[:1000])
@@ -158,6 +172,7 @@ SHAPES: dict[str, Shape] = {
     "page": Shape(page),
     "prefetch": Shape(prefetch, queries=2),
     "tuples": Shape(tuples),
+    "atomic": Shape(in_transaction, queries=5),
     "thousand": Shape(thousand),
     "rows1": narrow(1),
     "rows10": narrow(10),

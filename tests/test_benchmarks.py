@@ -37,7 +37,7 @@ def benchmarks(*arguments: str, code: int = 0) -> str:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=3600,
         check=False,
     )
     assert done.returncode == code, done.stderr
