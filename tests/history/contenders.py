@@ -135,11 +135,19 @@ def _stamps_read_late(store: Any, cache: Any) -> None:
     cache.usable, cache.keep = noted, late
 
 
+def _without_journal(store: Any, cache: Any) -> None:
+    from querycache.watch import Watch
+
+    watch: Any = Watch
+    watch.clear = lambda *args, **more: True
+
+
 #: Mechanism that is taken out → how.
 MUTANTS: dict[str, Callable[[Any, Any], None]] = {
     "begin": _without_begin,
     "end": _without_end,
     "stamps before the query": _stamps_read_late,
+    "looks at the journal": _without_journal,
 }
 
 

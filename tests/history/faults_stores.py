@@ -82,18 +82,21 @@ def flushed(run: Run) -> Steps:
 
 
 def keys_evicted(run: Run) -> Steps:
-    """Remove keys at random, one by one: what an eviction policy may do at its worst."""
+    """Remove keys at random, one by one, and stamps more often than entries."""
     while True:
         yield from pause(random.uniform(0.01, 0.3))
         if run.store.kind == "redis":
             with _redis(run) as client:
-                key = client.randomkey()
-                gone = key is not None and client.delete(key)
+                gone = client.delete(_victim([key.decode() for key in client.scan_iter()]))
         else:
             with _memcached(_some_server(run)) as client:
-                keys = _memcached_keys(client)
-                gone = bool(keys) and client.delete(random.choice(keys), noreply=False)
+                gone = client.delete(_victim(_memcached_keys(client)), noreply=False)
         run.tried += bool(gone)
+
+
+def _victim(keys: list[str]) -> str:
+    stamps = [key for key in keys if ":s:" in key]
+    return random.choice(stamps if stamps and random.random() < 0.5 else [*keys, "none"])
 
 
 def full(run: Run) -> Steps:
