@@ -162,18 +162,23 @@ def _commit(original: Callable[..., Any]) -> Callable[..., Any]:
     def _commit(self: BaseDatabaseWrapper) -> Any:
         if runtime.current is None:
             return original(self)
-        return transaction_of(self).commit(lambda: original(self))
+        transaction = transaction_of(self)
+        return transaction.commit(lambda: transaction.session.committing(lambda: original(self)))
 
     return _commit
 
 
 def _rollback(original: Callable[..., Any]) -> Callable[..., Any]:
     def _rollback(self: BaseDatabaseWrapper) -> Any:
-        try:
+        if runtime.current is None:
             return original(self)
+        transaction = transaction_of(self)
+        try:
+            if transaction.doubtful:
+                return original(self)
+            return transaction.session.rolling_back(lambda: original(self))
         finally:
-            if runtime.current is not None:
-                transaction_of(self).over()
+            transaction.over()
 
     return _rollback
 

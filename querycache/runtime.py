@@ -9,10 +9,11 @@ from django.db import connections
 
 from querycache.cache import QueryCache
 from querycache.dependencies import Database
+from querycache.identity import MemoryNames, identify
 from querycache.keys import database_identity
 from querycache.questions import STATE
 from querycache.selection import Selection
-from querycache.session import MemoryNames, Session, identify
+from querycache.session import Session
 from querycache.transactions import Transaction
 from querycache.watch import Watch
 

@@ -1,4 +1,4 @@
-"""What a connection's session has of its own: settings, isolation level, open cursors, identity."""
+"""What a connection's session has of its own: settings, isolation level, open cursors."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import weakref
 from collections.abc import Callable
 from contextlib import closing, suppress
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from querycache.keys import Unkeyable, database_identity, dump_parameters
+from querycache.keys import Unkeyable, dump_parameters
 from querycache.rawsql import Statement
 
 if TYPE_CHECKING:
@@ -21,8 +21,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("querycache.session")
 
+Result = TypeVar("Result")
+
 # Where a driver connection keeps what its sessions changed; it dies with it.
 _KEPT = "_querycache_session"
+
+# Of libpq, as psycopg 2 and 3 hand them on.
+_INTRANS, _INERROR = 2, 3
 
 _SET_CONFIG = re.compile(r"set_config\(\s*(?:'([\w.]+)'|%s)\s*,", re.IGNORECASE)
 
@@ -74,8 +79,10 @@ class Session:
         "_changes",
         "_connection",
         "_cursors",
+        "_deviated",
         "_isolation",
         "_lasting",
+        "_local",
         "_unfinished",
         "autocommit_off",
         "context",
@@ -100,6 +107,8 @@ class Session:
         # changes outlive a commit, as those of SET LOCAL do not.
         self._before: dict[str, bytes] | None = None
         self._lasting = False
+        # Whether a setting may have had another value meanwhile, and some were for it alone.
+        self._deviated = self._local = False
         #: Names that mean a temporary table on this connection.
         self.temporary: set[str] = set()
         #: Everything of the session that a result depends on; part of every fingerprint.
@@ -156,7 +165,12 @@ class Session:
             if self._before is None:
                 self._before = dict(self._changes)
             self._lasting = self._lasting or setting is None or setting.scope != "local"
-        self._changes[name] = blake2b(value, digest_size=16).digest()
+        digest = blake2b(value, digest_size=16).digest()
+        if self._before is not None:
+            local = setting is None or setting.scope != "session"
+            self._local = self._local or local
+            self._deviated = self._deviated or local or self._before.get(name) != digest
+        self._changes[name] = digest
         self.context = self._digest()
 
     def transaction_over(self) -> None:
@@ -168,20 +182,52 @@ class Session:
             return
         if self._lasting:
             self.rolled_back()
+            self._forget_transaction()
         else:
             # SET LOCAL ends with the transaction, however it ends.
-            self._changes.clear()
-            self._changes.update(self._before)
-            self.context = self._digest()
-        self._before = None
-        self._lasting = False
+            self._restore()
 
     def rolled_back(self) -> None:
         """Note that settings of the transaction may have been taken back."""
-        if self._before is not None:
+        if self._before is not None and self._deviated:
             # A rollback takes SET back: which values hold now, only the server knows.
             self._changes[_UNKNOWN] = os.urandom(16)
             self.context = self._digest()
+
+    def committing(self, commit: Callable[[], Result]) -> Result:
+        """Commit, which lets stand what was set; raises what the commit raises."""
+        # The COMMIT of a transaction that has failed is a rollback, and no error.
+        stands = self._before is not None and not self._local and self._status() == _INTRANS
+        result = commit()
+        if stands:
+            self._forget_transaction()
+        return result
+
+    def rolling_back(self, roll_back: Callable[[], Result]) -> Result:
+        """Roll the whole transaction back, settings and all; raises what that raises."""
+        whole = self._before is not None and self._status() in (_INTRANS, _INERROR)
+        result = roll_back()
+        if whole:
+            self._restore()
+        return result
+
+    def _status(self) -> int | None:
+        driver = self._connection.connection
+        if driver is None or self._connection.vendor != "postgresql":
+            return None
+        status: int = driver.info.transaction_status
+        return status
+
+    def _restore(self) -> None:
+        assert self._before is not None
+        self._changes.clear()
+        self._changes.update(self._before)
+        self.context = self._digest()
+        self._forget_transaction()
+
+    def _forget_transaction(self) -> None:
+        self._before = None
+        self._lasting = self._local = self._deviated = False
 
     def _digest(self) -> bytes:
         connection = self._connection
@@ -311,47 +357,6 @@ class Session:
                 if cursor() is None:
                     del self._cursors[name]
         return any(name != id(besides) for name in self._cursors)
-
-
-def identify(connection: BaseDatabaseWrapper, memory: MemoryNames) -> str:
-    """Name the database of a connection, see `keys.database_identity`."""
-    if connection.vendor == "sqlite" and connection.is_in_memory_db():  # type: ignore[attr-defined]
-        return memory.name(connection)
-    return database_identity(connection.vendor, connection.settings_dict)
-
-
-class MemoryNames:
-    """Names of in-memory SQLite databases, which are private to a process and die with it.
-
-    A plain ``:memory:`` database is one driver connection's. One in shared-cache mode belongs to
-    all connections that name it, and lives as long as any of them. A forked child has a copy of
-    each, which is another database from then on.
-    """
-
-    #: What their names begin with, and no others.
-    START = "sqlite:memory:"
-
-    def __init__(self) -> None:
-        self._shared: dict[str, tuple[str, weakref.WeakSet[Any]]] = {}
-        self._named: weakref.WeakSet[Any] = weakref.WeakSet()
-
-    def name(self, connection: BaseDatabaseWrapper) -> str:
-        """Return a name that no other database has or had."""
-        self._named.add(connection)
-        name = str(connection.settings_dict["NAME"])
-        if "cache=shared" not in name:
-            return self.START + os.urandom(16).hex()
-        found = self._shared.get(name)
-        if found is None or not any(user.connection is not None for user in found[1]):
-            found = (os.urandom(16).hex(), weakref.WeakSet())
-            self._shared[name] = found
-        found[1].add(connection)
-        return self.START + found[0]
-
-    def forked(self) -> list[BaseDatabaseWrapper]:
-        """Forget all names, in a child; returns the connections that need new ones."""
-        self._shared.clear()
-        return list(self._named)
 
 
 def _plain(option: object) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connections, transaction
+from django.db import ProgrammingError, connections, transaction
 
 import querycache
 from querycache.cache import QueryCache
@@ -110,6 +111,131 @@ def test_set_local_ends_with_its_transaction(database: str, cache: QueryCache) -
     with transaction.atomic(database):
         execute(database, "SET search_path = public, pg_catalog")
         transaction.set_rollback(True, using=database)
-    # Whether it was taken back only the server knows.
-    assert watch.cold() != set()
-    connections[database].close()
+    watch.check()
+
+
+@pytest.fixture
+def tenants(database: str, cache: QueryCache) -> Iterator[str]:
+    """A schema for each of two tenants, with one table that the public schema has too."""
+    seed(database)
+    for tenant in ("one", "two"):
+        execute(database, f"CREATE SCHEMA {tenant}")
+        execute(database, f"CREATE TABLE {tenant}.library_genre (id bigint, name text)")
+        execute(database, f"INSERT INTO {tenant}.library_genre VALUES (1, '{tenant}')")
+    yield database
+    for tenant in ("one", "two"):
+        execute(database, f"DROP SCHEMA {tenant} CASCADE")
+
+
+def choose(using: str, tenant: str) -> None:
+    execute(using, f"SET search_path = {tenant}, public")
+
+
+def fail(using: str, tenant: str) -> None:
+    """Choose a tenant in a transaction, or a savepoint, that is rolled back."""
+    with pytest.raises(LookupError), transaction.atomic(using):  # noqa: PT012
+        choose(using, tenant)
+        raise LookupError
+
+
+def reading(using: str, tenant: str) -> bool:
+    """Read a tenant's table, and tell whether it was served from the cache."""
+    hits = querycache.stats().hits
+    assert names(using) == fresh(using) == [tenant]
+    return querycache.stats().hits > hits
+
+
+@postgresql
+def test_what_a_transaction_sets_stands_when_it_commits(tenants: str) -> None:
+    """So that the next connection with that setting is served what this one has read."""
+    choose(tenants, "one")
+    assert not reading(tenants, "one")
+    with transaction.atomic(tenants):
+        choose(tenants, "two")
+    assert not reading(tenants, "two")
+    with alias_of(tenants) as other:
+        with transaction.atomic(other):
+            choose(other, "one")
+        assert reading(other, "one")
+        choose(other, "two")
+        assert reading(other, "two")
+
+
+@postgresql
+def test_what_a_transaction_sets_goes_when_it_is_rolled_back(tenants: str) -> None:
+    choose(tenants, "one")
+    assert not reading(tenants, "one")
+    for _ in range(2):
+        fail(tenants, "two")
+        assert reading(tenants, "one")
+
+
+@postgresql
+def test_what_a_transaction_sets_as_it_was_makes_nothing_cold(tenants: str) -> None:
+    """What packages for tenants do, with every cursor."""
+    choose(tenants, "one")
+    assert not reading(tenants, "one")
+    with transaction.atomic(tenants):
+        choose(tenants, "one")
+        fail(tenants, "one")
+        choose(tenants, "one")
+    assert reading(tenants, "one")
+
+
+@postgresql
+def test_the_commit_of_a_transaction_that_has_failed_takes_its_settings_back(tenants: str) -> None:
+    choose(tenants, "one")
+    reading(tenants, "one")
+    with alias_of(tenants) as other:
+        choose(other, "two")
+        reading(other, "two")
+    connection = connections[tenants]
+    connection.set_autocommit(False)
+    choose(tenants, "two")
+    with pytest.raises(ProgrammingError):
+        execute(tenants, "SELECT no_such_column")
+    connection.commit()
+    connection.set_autocommit(True)
+    assert names(tenants) == fresh(tenants) == ["one"]
+
+
+@postgresql
+def test_a_rollback_to_a_savepoint_takes_settings_back(tenants: str) -> None:
+    with alias_of(tenants) as other:
+        for tenant in ("one", "two"):
+            choose(other, tenant)
+            reading(other, tenant)
+    choose(tenants, "one")
+    with transaction.atomic(tenants):
+        fail(tenants, "two")
+        assert names(tenants) == fresh(tenants) == ["one"]
+    assert names(tenants) == fresh(tenants) == ["one"]
+
+
+@postgresql
+def test_what_is_set_for_the_transaction_goes_whatever_else_stands(tenants: str) -> None:
+    with alias_of(tenants) as other:
+        for tenant in ("one", "two"):
+            choose(other, tenant)
+            reading(other, tenant)
+    choose(tenants, "two")
+    with transaction.atomic(tenants):
+        choose(tenants, "one")
+        execute(tenants, "SET LOCAL search_path = two, public")
+        assert names(tenants) == fresh(tenants) == ["two"]
+    assert names(tenants) == fresh(tenants) == ["one"]
+
+
+@postgresql
+def test_a_rollback_after_a_raw_commit(tenants: str) -> None:
+    """With psycopg 2 each statement after it commits by itself, SET too."""
+    with alias_of(tenants) as other:
+        for tenant in ("one", "two"):
+            choose(other, tenant)
+            reading(other, tenant)
+    choose(tenants, "one")
+    with pytest.raises(LookupError), transaction.atomic(tenants):  # noqa: PT012
+        execute(tenants, "COMMIT")
+        choose(tenants, "two")
+        raise LookupError
+    assert names(tenants) == fresh(tenants)
