@@ -109,6 +109,9 @@ def histories(
             readers=size.readers,
         )
         changes = dict(HOW[how])
+        if cache == "querycache":
+            # What the store has no time to acknowledge is refused: no read may lag at all.
+            changes["options"] = {"ON_STORE_FAILURE": "raise", **changes.get("options", {})}
         if store == "memory":
             changes["style"] = "threads"
         yield Planned("history", how, replace(scenario, **changes))
