@@ -12,6 +12,7 @@
  *   TOUCHES    somebody calls invalidate() at any moment
  *   LATE       a begin or an end that was sent twice arrives when its writer is long over
  *   BOUNDED    writers only touch, after their commit
+ *   SNAPSHOT   the last of two readers has transactions that see one state (one dependency)
  *   PLAIN      none of the reductions (see "names"), so give TX and MOST
  * Mechanisms that are left out (-DNAME): see run.py.
  */
@@ -81,6 +82,14 @@ byte rows[R * D];               /* what the query gave */
 byte found_stamp[R * D];        /* the fetched entry; ABSENT: none, or it is known not to fit */
 byte found_rows[R * D];
 byte least[R * D];              /* the version that this read may not stay behind */
+
+/* -- snapshots: the state that a transaction sees, and what was settled since it read the clock -- */
+
+#ifdef SNAPSHOT
+byte state[D];
+bool newer[D];                  /* the stamp was settled after the clock was read */
+bool clocked;
+#endif
 
 /* -- failover: the data as they were at some time, and who has connected since ------------------ */
 
@@ -185,7 +194,12 @@ inline changed(d) {
 #define IS_LEAST(d, version) \
     (least[d] == version || least[D + d] == version || least[2 * D + d] == version)
 #endif
-#define MATTERS(d, version) (IS_LEAST(d, version) || IS_TOLD(d, version))
+#ifdef SNAPSHOT
+#define IS_STATE(d, version) (version == state[d] || version == state[d] + 1)
+#else
+#define IS_STATE(d, version) false
+#endif
+#define MATTERS(d, version) (IS_LEAST(d, version) || IS_TOLD(d, version) || IS_STATE(d, version))
 #define LOWER(version) version = (version >= low -> version - 1 : version)
 
 inline close_up(d) {
@@ -201,6 +215,9 @@ inline close_up(d) {
             LOWER(db[d]);
             LOWER(entry_rows[d]);
             LOWER(seen[d]);
+#ifdef SNAPSHOT
+            LOWER(state[d]);
+#endif
 #ifdef BOUNDED
             LOWER(told[d]);
 #endif
@@ -298,7 +315,10 @@ inline fresh(d) {
         stamp[d] = name;
         name = 0;
         held[d] = 0;
-        awaited[d] = 0
+        awaited[d] = 0;
+#ifdef SNAPSHOT
+        newer[d] = clocked;
+#endif
 #endif
     }
 }
@@ -667,6 +687,95 @@ idle:
     }
 }
 
+/* -- transactions that see one state ------------------------------------------------------------ */
+
+#ifdef SNAPSHOT
+#ifdef NO_SEQUENCE
+#define IS_NEWER(d) false
+#else
+#define IS_NEWER(d) newer[d]
+#endif
+
+/*
+ * The promise: what is served is of the state that is read from the database. What is stored is
+ * everybody's, and the other reader finds out whether it may be.
+ */
+inline take(d) {
+    assert(!served || state[d] == db[d]);
+    state[d] = db[d];
+    taken = true;
+    close_up(d);
+    printf("snapshot: takes version %d\n", state[d])
+}
+
+inline take_if_none(d) {
+#ifdef NOT_TAKEN
+    if
+    :: !taken -> take(d)
+    :: else
+    fi
+#else
+    skip
+#endif
+}
+
+proctype snapshot(byte r) {
+    bool taken;                 /* the database has taken the state */
+    bool served;                /* something was served before it had */
+    bool late;                  /* the stamp that was read is newer than the clock */
+
+idle:
+#ifdef TAKE_FIRST
+    atomic { take(0) };
+#endif
+    atomic { clocked = true; newer[0] = false; printf("snapshot: reads the clock\n") };
+#if !defined(TAKE_FIRST) && !defined(NOT_TAKEN)
+    atomic { take(0) };
+#endif
+open:
+    do
+    :: atomic { fetch(0); printf("snapshot: fetches the entry (%d)\n", entry_stamp[0]); break }
+    :: atomic { clocked = false; newer[0] = false; taken = false; served = false; late = false;
+        state[0] = 0; close_up(0); printf("snapshot: ends\n"); goto idle }
+    od;
+    atomic {
+        SEES_STAMP(0);
+        late = IS_NEWER(0);
+        if
+        :: found_stamp[AT(0)] != ABSENT && !late ->
+            printf("snapshot: hit, version %d, must be %d\n", found_rows[AT(0)], state[0]);
+#ifdef NOT_TAKEN
+            if
+            :: !taken && !served -> state[0] = found_rows[AT(0)]; served = true
+            :: else
+            fi;
+#endif
+            assert(found_rows[AT(0)] == state[0]);
+            forget_read(0);
+            goto open
+        :: else
+        fi
+    };
+    do
+    :: atomic { !IS_SETTLED(read_stamp[AT(0)]) -> settle(0); read_stamp[AT(0)] = VALUE(0);
+        late = IS_NEWER(0); printf("snapshot: settle(0) gives %d\n", stamp[0]) }
+    :: atomic { USABLE(0) && !late -> take_if_none(0); rows[AT(0)] = state[0];
+        printf("snapshot: queries, version %d\n", state[0]); break }
+    :: atomic { take_if_none(0); forget_read(0); late = false;
+        printf("snapshot: queries, stores nothing\n"); goto open }
+    od;
+    atomic {
+        if
+        :: !GOES(0) -> d_step { store(0) }; printf("snapshot: stores the entry\n")
+        :: GOES(0) -> forget_entry(0)
+        :: true                 /* it dies, or the entry is lost on the way */
+        fi;
+        forget_read(0);
+        goto open
+    }
+}
+#endif
+
 /* -- what happens by itself --------------------------------------------------------------------- */
 
 inline arrive_late(d) {
@@ -799,7 +908,9 @@ init {
         run writer(2);
 #endif
         run reader(0);
-#if R > 1
+#ifdef SNAPSHOT
+        run snapshot(1);
+#elif R > 1
         run reader(1);
 #endif
 #if R > 2

@@ -50,6 +50,7 @@ PROTOCOL = (
     Variant("failover, 2 writers, 1 reader", "W=2 R=1 FAILOVER", True),
     Variant("a store that loses nothing", "W=2 R=2 DURABLE KEEPS TOUCHES", True),
     Variant("bounded: not staler than the last touch", "W=2 R=2 BOUNDED", True),
+    Variant("snapshots, 2 writers, 1 reader", "W=2 R=2 SNAPSHOT TOUCHES", True),
     Variant("no reductions, 1 transaction each", "W=2 R=2 PLAIN TX=1 MOST=3", True),
     Variant("3 writers, 2 readers", "W=3 R=2 TOUCHES LATE", True, full=True),
     Variant("2 writers, 3 readers", "W=2 R=3 TOUCHES LATE", True, full=True),
@@ -76,6 +77,9 @@ MUTANTS = (
     Variant("without quarantine by end", "W=2 R=1 NO_QUARANTINE_BY_END", False),
     Variant("without quarantine by touch", "W=1 R=1 NO_QUARANTINE_BY_TOUCH TOUCHES", False),
     Variant("without quarantine for a whole lease", "W=1 R=1 SHORT_QUARANTINE", False),
+    Variant("without the clock before the state", "W=1 R=2 SNAPSHOT TAKE_FIRST", False),
+    Variant("without taking the state", "W=1 R=2 SNAPSHOT NOT_TAKEN", False),
+    Variant("without the sequence", "W=1 R=2 SNAPSHOT NO_SEQUENCE", False),
     Variant("without the epoch", "W=1 R=1 FAILOVER NO_EPOCH", False),
 )
 
@@ -193,7 +197,7 @@ def _verdict(output: str) -> str:
 
 def _story(output: str) -> Iterator[str]:
     for line in output.splitlines():
-        if re.match(r"\s*(reader|writer|store|somebody|process)\b", line):
+        if re.match(r"\s*(reader|writer|snapshot|store|somebody|process)\b", line):
             yield line.strip()
 
 

@@ -20,7 +20,7 @@ from tests.environment import Environment, add_database, elsewhere, remove_datab
 from tests.explaining import explained, missed
 from tests.servers import PostgresReplica
 from tests.stages import Register, plant, put, staged
-from tests.test_snapshots import another_query, level_of, runs
+from tests.test_snapshots import another_query, level_of, runs, write_without_the_store
 
 pytestmark = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 
@@ -176,6 +176,19 @@ def test_transactions_that_see_one_state(database: str, server: PostgresReplica)
         # The session differs, so these are the replica's own entries.
         elsewhere(pair.replica.read)
         server.catch_up()
+        assert pair.replica.read() == "new"
+
+
+def test_the_journal_is_the_primarys(
+    database: str, server: PostgresReplica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replica may lag behind with the journal as with any other table."""
+    with pair_of(database, server) as pair:
+        pair.primary.read()
+        server.lag()
+        write_without_the_store(pair.primary, monkeypatch)
+        assert pair.replica.read() == "old"
+        assert pair.primary.read() == "new"
         assert pair.replica.read() == "new"
 
 

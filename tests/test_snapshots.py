@@ -293,6 +293,32 @@ def test_the_store_is_down_when_the_clock_is_read(
         assert register.read() == "new"
 
 
+def write_without_the_store(register: Register, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write while the store answers no writer: the write is in the database's journal alone."""
+
+    def fail(*_: Any) -> Any:
+        raise StoreError("cut off")
+
+    for step in ("begin", "end", "touch"):
+        monkeypatch.setattr(register.stage.store, step, fail)
+    elsewhere(register.write)
+    monkeypatch.undo()
+    register.stage.cache.breaker.reset()
+
+
+@beside
+def test_a_write_that_is_in_the_journal_alone(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state has it, and no stamp says so."""
+    with register_of(database) as register:
+        write_without_the_store(register, monkeypatch)
+        with transaction.atomic(register.alias):
+            assert register.read() == register.fresh() == "new"
+            assert genres(register.alias) == ["crime"]
+        assert register.read() == "new"
+
+
 class Unaware:
     """A follower of stamps that no message of a change has reached yet."""
 
@@ -382,6 +408,18 @@ def test_the_state_outlives_a_rollback_to_a_savepoint(database: str) -> None:
         if database != "sqlite_wal":
             elsewhere(lambda: Genre.objects.using(register.alias).create(name="poetry"))
         assert genres(register.alias) == fresh_genres(register.alias) == ["crime"]
+
+
+@mariadb
+def test_a_rollback_to_a_savepoint_ends_the_state_of_innodb(database: str) -> None:
+    with register_of(database) as register, transaction.atomic(register.alias):
+        with transaction.atomic(register.alias):
+            register.read()
+            Genre.objects.using(register.alias).create(name="own")
+            transaction.set_rollback(True, using=register.alias)
+        first = genres(register.alias)
+        elsewhere(lambda: Genre.objects.using(register.alias).create(name="poetry"))
+        assert genres(register.alias) == fresh_genres(register.alias) == first
 
 
 @beside
