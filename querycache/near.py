@@ -15,6 +15,7 @@ import ipaddress
 import uuid
 from collections.abc import Sequence
 from itertools import chain
+from sys import getsizeof
 from typing import Any
 
 from querycache import codec
@@ -34,11 +35,8 @@ _IMMUTABLE = frozenset(
     }
 )
 
-# What a held result takes besides its values, and a row and a value on average besides what they
-# take in the body.
+# What a held result takes besides its rows.
 _OVERHEAD = 500
-_ROW = 64
-_VALUE = 48
 
 
 class Held:
@@ -126,13 +124,14 @@ class NearCache:
             rows: the result.
             body: the same, encoded.
         """
-        cost = _OVERHEAD + len(fingerprint) + len(body)
+        cost = _OVERHEAD + len(fingerprint)
         if {type(value) for value in chain.from_iterable(rows)} <= _IMMUTABLE:
-            values = len(rows) * len(rows[0]) if rows else 0
             held = Held(stamps, list(rows), None)
-            cost += len(rows) * _ROW + values * _VALUE
+            # Not the body's size, which may be compressed. Values that rows share count each time.
+            cost += sum(map(getsizeof, chain(rows, chain.from_iterable(rows))))
         else:
             held = Held(stamps, None, body)
+            cost += len(body)
         self._held.put(fingerprint, held, cost)
 
     def empty(self) -> None:

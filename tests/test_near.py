@@ -204,7 +204,9 @@ def test_it_never_takes_more_than_its_size() -> None:
         near.put(b"%d" % number, STAMPS, [(number, "x" * 50)] * 10, bytes(600))
         assert near.used <= 100_000
     assert 10 < len(near) < 100
-    near.put(b"large", STAMPS, [(1,)], bytes(60_000))
+    near.put(b"large", STAMPS, [("x" * 60_000,)], bytes(10))
+    assert near.get(b"large") is None
+    near.put(b"large", STAMPS, [([1],)], bytes(60_000))
     assert near.get(b"large") is None
 
 

@@ -1,0 +1,174 @@
+"""What a hit, a miss and a write cost, in things that can be counted: no more than they must.
+
+Times depend on the machine. Steps of the store, commands on the wire, statements, compilations and
+calls of the library's own functions do not, so they are held here. Who needs more of them has to
+say so here.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+import redis
+from django.db import connections, transaction
+from django.db.models.sql.compiler import SQLCompiler
+
+import querycache
+from querycache import install
+from querycache.cache import QueryCache
+from querycache.keys import EVERYTHING
+from querycache.runtime import transaction_of
+from tests.environment import STORES, configure
+from tests.hooks import HookedStore
+from tests.library.models import Author, Publisher
+from tests.stages import plant
+
+LIBRARY = str(Path(querycache.__file__).parent)
+
+#: Calls of the library's functions in a hit, the store's own included: what is needed now.
+CALLS = {"memory": 18, "lmdb": 23, "redis": 20, "memcached": 20}
+
+
+class Counted:
+    """What happened in a block."""
+
+    def __init__(self) -> None:
+        self.store: list[str] = []
+        self.statements: list[str] = []
+        self.compiled = 0
+
+
+@contextmanager
+def counting(cache: QueryCache, alias: str) -> Iterator[Counted]:
+    """Count what happens in the block: the store's steps, statements, compilations."""
+    counted = Counted()
+    hooked = HookedStore(cache.store)
+    as_sql = SQLCompiler.as_sql
+
+    def compiled(self: Any, *args: Any, **kwargs: Any) -> Any:
+        counted.compiled += 1
+        return as_sql(self, *args, **kwargs)
+
+    def reached(execute: Any, sql: str, *args: Any) -> Any:
+        counted.statements.append(sql)
+        return execute(sql, *args)
+
+    with pytest.MonkeyPatch.context() as patch, connections[alias].execute_wrapper(reached):
+        patch.setitem(vars(cache), "store", hooked)
+        patch.setattr(SQLCompiler, "as_sql", compiled)
+        yield counted
+    counted.store = hooked.calls
+
+
+def calls_of(work: Callable[[], Any]) -> int:
+    """Return how many functions of the library a piece of work calls."""
+    count = 0
+
+    def called(frame: FrameType, event: str, argument: Any) -> None:
+        nonlocal count
+        code = frame.f_code
+        # Comprehensions are functions to Python 3.11 and none to later ones.
+        if event == "call" and code.co_filename.startswith(LIBRARY) and code.co_name[0] != "<":
+            count += 1
+
+    sys.setprofile(called)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def names(alias: str, start: str = "") -> list[str]:
+    rows = Publisher.objects.using(alias).filter(name__gte=start).order_by("pk")
+    return list(rows.values_list("name", flat=True))
+
+
+@pytest.fixture
+def quick(database: str, store_url: str) -> Iterator[QueryCache]:
+    """querycache with one row that is cached, and leases that do not grow old meanwhile."""
+    cache = configure(STORE=store_url, LEASE=600, TIMEOUT=10, KEY_PREFIX="costs").cache
+    Publisher.objects.using(database).create(pk=1, name="old")
+    tables = (Publisher._meta.db_table, Author._meta.db_table)
+    keys = transaction_of(connections[database]).database.stamp_keys({EVERYTHING, *tables})
+    if cache.store.remote:
+        # As if the quarantine of stamps that were not there were over.
+        plant(cache.store, keys)
+    names(database)
+    names(database)
+    assert cache.counters.hits
+    yield cache
+    cache.store.clear()
+    install.uninstall()
+
+
+@pytest.mark.parametrize("store_url", STORES, indirect=True)
+class TestSteps:
+    def test_a_hit_reads_once(self, quick: QueryCache, database: str) -> None:
+        with counting(quick, database) as counted:
+            names(database)
+        assert (counted.store, counted.statements, counted.compiled) == (["read"], [], 1)
+
+    def test_a_miss_reads_and_writes_once(self, quick: QueryCache, database: str) -> None:
+        with counting(quick, database) as counted:
+            names(database, "a")
+        assert (counted.store, counted.compiled) == (["read", "write"], 1)
+        assert len(counted.statements) == 1
+
+    def test_a_save_begins_and_ends_once(self, quick: QueryCache, database: str) -> None:
+        publisher = Publisher.objects.using(database).get()
+        with counting(quick, database) as counted:
+            publisher.save()
+        assert counted.store == ["begin", "end"]
+        assert len(counted.statements) == 1
+
+    def test_a_transaction_begins_and_ends_once(self, quick: QueryCache, database: str) -> None:
+        with counting(quick, database) as counted, transaction.atomic(using=database):
+            for number in range(5):
+                Publisher.objects.using(database).create(name=str(number))
+                Author.objects.using(database).create(name=str(number))
+        # A store that costs nothing to ask tells its clock first: a transaction of SQLite sees one
+        # state, which reads in it may need to place.
+        assert counted.store == [*(["clock"] if not quick.store.remote else []), "begin", "end"]
+
+    def test_what_is_not_cached_asks_nobody(self, quick: QueryCache, database: str) -> None:
+        with counting(quick, database) as counted, querycache.disabled():
+            names(database)
+        assert (counted.store, counted.compiled, len(counted.statements)) == ([], 1, 1)
+        with counting(quick, database) as counted:
+            list(Publisher.objects.using(database).order_by("?"))
+        assert (counted.store, counted.compiled, len(counted.statements)) == ([], 1, 1)
+
+
+@pytest.mark.parametrize("store_url", ["redis"], indirect=True)
+def test_commands_on_the_wire(quick: QueryCache, database: str, store_url: str) -> None:
+    """One command for each step of the store, and nothing else."""
+    with redis.Redis.from_url(store_url) as client:
+
+        def commands(work: Callable[[], Any]) -> dict[str, int]:
+            client.config_resetstat()
+            work()
+            found: dict[str, Any] = client.info("commandstats")
+            counts = {name.removeprefix("cmdstat_"): s["calls"] for name, s in found.items()}
+            # What we ask ourselves, and what the scripts do within the server.
+            ours = ("config|resetstat", "info", "get", "set", "time", "touch")
+            return {name: calls for name, calls in counts.items() if name not in ours}
+
+        publisher = Publisher.objects.using(database).get()
+        assert commands(lambda: names(database)) == {"mget": 1}
+        assert commands(lambda: names(database, "b")) == {"mget": 1}
+        # Each script reads its stamps with one MGET within the server.
+        assert commands(publisher.save) == {"evalsha": 2, "mget": 2}
+
+
+@pytest.mark.parametrize("store_url", STORES, indirect=True)
+def test_calls(quick: QueryCache, database: str, request: pytest.FixtureRequest) -> None:
+    kind = request.node.callspec.params["store_url"]
+    names(database)
+    assert calls_of(lambda: names(database)) <= CALLS[kind]
