@@ -205,7 +205,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Run the benchmarks in short; what follows ``--`` is given to them in place of ``--quick``."""
-    install_for_tests(session, *group("bench"))
+    install_for_tests(session)
     session.run("python", "-m", "benchmarks", *(session.posargs or ["--quick"]))
 
 

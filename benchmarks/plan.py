@@ -12,9 +12,6 @@ WRITES = tuple(labels.WRITES)
 #: What one run can be made of, in this order.
 PARTS = (*("queries", "traffic", "pages", "load", "stale", "slow", "memory", "startup"),)
 
-#: Parts that measure on each database, and those that one is enough for.
-EVERYWHERE = ("queries", "traffic")
-
 
 @dataclass(frozen=True, slots=True)
 class Size:
