@@ -31,7 +31,7 @@ _numbers = itertools.count()
 
 def level_of(database: str, level: str) -> Any:
     if database == "postgresql":
-        from psycopg import IsolationLevel
+        from django.db.backends.postgresql.psycopg_any import IsolationLevel
 
         return IsolationLevel[level.upper().replace(" ", "_")]
     return level

@@ -160,7 +160,7 @@ def _end_with_parent() -> None:
 def _isolation(engine: str, level: str) -> Any:
     if not engine.endswith("postgresql"):
         return level
-    from psycopg import IsolationLevel
+    from django.db.backends.postgresql.psycopg_any import IsolationLevel
 
     return IsolationLevel[level.upper().replace(" ", "_")]
 

@@ -59,10 +59,13 @@ def _administrator(run: Run) -> Any:
     server = run.database_server
     assert server is not None
     if isinstance(server, PostgresServer):
-        import psycopg
+        from django.db.backends.postgresql.base import (  # type: ignore[attr-defined]
+            Database,
+        )
 
         where = f"host=127.0.0.1 port={server.port} user=postgres dbname={run.name}"
-        with psycopg.connect(where, autocommit=True) as connection:
+        with contextlib.closing(Database.connect(where)) as connection:
+            connection.autocommit = True
             yield connection.cursor()
     else:
         import MySQLdb
