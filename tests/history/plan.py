@@ -121,7 +121,7 @@ def _ways(cache: str, store: str) -> Sequence[str]:
     if cache != "querycache":
         return _OTHERS if store in _OTHERS_STORES else ()
     if store == "memory":
-        return ("threads", "slow commits")
+        return ("as it is", "slow commits", "threads")
     if store in ("sentinel", "cluster"):
         return ("as it is",)
     return _EMBEDDED if store == "lmdb" else tuple(HOW)
