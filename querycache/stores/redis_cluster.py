@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
+from redis import cluster
 from redis.crc import key_slot
 
 from querycache.stores.base import StoreError, StoreInfo, StoreOptions, StoreUnusable
@@ -21,6 +22,9 @@ _PORT = 6379
 _MOST_HOPS = 5
 _PAUSE = 0.005
 _ASKING = pack(b"ASKING")
+
+# Older releases of redis-py read what nodes of a cluster answer with a parser for it alone.
+_PARSER = {"parser_class": cluster.ClusterParser} if hasattr(cluster, "ClusterParser") else {}
 
 # What a node answers while a slot is moved or has no server; a `MovedError` is an `AskError`.
 _ELSEWHERE = (errors.AskError, errors.TryAgainError)
@@ -63,7 +67,7 @@ class ClusterStore(RedisCommands):
 
         def place(where: Where) -> Address:
             host, port = where
-            return Address(connection_class, {**settings, "host": host, "port": port})
+            return Address(connection_class, {**settings, **_PARSER, "host": host, "port": port})
 
         self._topology = Topology(seeds, place, self._identity.check, self._slot)
 

@@ -95,7 +95,7 @@ def cut_replication(primary: RedisServer) -> None:
     """
     with client(primary) as admin:
         admin.execute_command("ACL", "SETUSER", "copies", "off")
-        admin.client_kill_filter(_type="replica")
+        admin.execute_command("CLIENT", "KILL", "TYPE", "replica")
         until(lambda: admin.info("replication")["connected_slaves"] == 0, "replicas stay")
 
 
