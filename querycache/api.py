@@ -40,11 +40,16 @@ def invalidate(*targets: Target, using: str | None = None) -> None:
             return
         connection = connections[alias]
         transaction = transaction_of(connection)
+        database = transaction.database
+        # What the database changed in turn when the write happened: triggers, foreign keys.
+        tables = tables if EVERYTHING in tables else database.written(transaction, tables)
         if transaction.open:
-            transaction.cache.end(transaction.database.stamp_keys(tables), None)
+            transaction.cache.end(database.stamp_keys(tables), None)
             transaction.note(tables)
         else:
             tell(transaction, tables)
+        if EVERYTHING in tables:
+            database.schema_changed()
         transaction.overlay.forget()
         announce(transaction, tables)
 

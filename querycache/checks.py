@@ -2,6 +2,8 @@
 
 Those of databases connect to one, when Django asks for it; with ``--deploy`` one asks the store.
 
+Those that ask a database are in `catalogue_checks`.
+
 | id | what it finds |
 | --- | --- |
 | E001 | a key that ``QUERYCACHE`` does not have |
@@ -35,6 +37,7 @@ from django.db import connections
 
 from querycache import conf, journal
 from querycache.cache import FAILURES
+from querycache.catalogue_checks import check_catalogue
 from querycache.eviction import concern
 from querycache.install import open_from
 from querycache.stores import open_store
@@ -56,6 +59,7 @@ def register() -> None:
     for check in (check_reach, check_eviction):
         checks.register(check, TAG, checks.Tags.caches, deploy=True)
     checks.register(check_tables, TAG, checks.Tags.database)
+    checks.register(check_catalogue, TAG, checks.Tags.database)
 
 
 def check_settings(app_configs: AppConfigs, **kwargs: Any) -> list[checks.CheckMessage]:

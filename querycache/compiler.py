@@ -104,7 +104,7 @@ class ReadMixin(RecordingMixin):
         if plan is None:
             if not sql:
                 return iter([]) if multi else None
-            plan = database.plan(self.connection, sql, tables)
+            plan = database.plan(transaction, sql, tables)
         if plan.reason is not None:
             installed.cache.counters.bypassed += 1
             return self._run(sql, params, result_type, chunk_size, trusted=None)

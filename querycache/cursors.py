@@ -13,7 +13,7 @@ from typing import Any
 from django.db.backends.utils import CursorWrapper
 
 from querycache.compiler import local
-from querycache.dependencies import Effect
+from querycache.plans import Effect
 from querycache.questions import STATE
 from querycache.rawsql import text_of
 from querycache.runtime import runtime, transaction_of
@@ -67,9 +67,9 @@ def _effect(transaction: Transaction, sql: Any, cursor: CursorWrapper) -> Effect
         try:
             effect = database.effects[sql]
         except KeyError:
-            effect = database.effect(transaction.connection, sql)
+            effect = database.effect(transaction, sql)
     else:
-        effect = database.effect(transaction.connection, text_of(sql, cursor))
+        effect = database.effect(transaction, text_of(sql, cursor))
     if effect is None or not transaction.tracks:
         transaction.snapshot.passes(transaction)
         return None
@@ -94,7 +94,7 @@ def calling(original: Callable[..., Any]) -> Callable[..., Any]:
         if runtime.current is None:
             return original(self, procname, params, kparams)
         transaction = transaction_of(self.db)
-        effect = transaction.database.procedure(procname)
+        effect = transaction.database.procedure(transaction, procname)
         with _following(transaction):
             return transaction.run(
                 effect, None, None, False, lambda: original(self, procname, params, kparams), self

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import django
 
 from querycache import functions, keys
-from querycache.conf import Config
+from querycache.catalogue import (
+    DELETE,
+    INSERT,
+    STAMP,
+    UPDATE,
+    Change,
+    all_events,
+)
 from querycache.functions import Purity
-from querycache.keys import EVERYTHING
-from querycache.questions import question
+from querycache.keys import ELSEWHERE, EVERYTHING
+from querycache.plans import Effect, Knowledge, Plan, remember
 from querycache.rawsql import Kind, Statement, analyse, table_name
-from querycache.relations import closure, database_cascades, normalised
+from querycache.schema import Schema
 from querycache.selection import Selection
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
+    from querycache.cache import QueryCache
+    from querycache.transactions import Transaction
     from querycache.watch import Watch
 
-#: Texts, tables and functions that are remembered per database; a program that makes up more starts
-#: afresh.
-_REMEMBERED = 4096
 #: Longer ones are remembered by a digest: how long a text gets is often a visitor's choice (the
 #: number of values after IN).
 _LONGEST = 4000
@@ -37,8 +41,6 @@ _SYSTEM_SCHEMAS = frozenset(
 )
 _ALL = frozenset({EVERYTHING})
 
-#: Begins the name of a table in another database of the same server, and ends that database's.
-ELSEWHERE = "\0"
 _CONTROL = frozenset(
     {
         Kind.BEGIN,
@@ -51,111 +53,35 @@ _CONTROL = frozenset(
     }
 )
 
-_Remembered = TypeVar("_Remembered")
 
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is known of a SELECT from its text.
-
-    Args:
-        reason: why its results are never cached; None when they may be.
-        tables: what they depend on, sorted; `EVERYTHING` comes first.
-        stamp_keys: of the tables, in the same order.
-        digest: stands for the database, the version of Django and the text.
-        ordered: whether the text has an ORDER BY.
-    """
-
-    reason: str | None
-    tables: tuple[str, ...] = ()
-    stamp_keys: tuple[bytes, ...] = ()
-    digest: bytes = b""
-    ordered: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """What running a statement (or a script of several) does besides returning rows.
-
-    Args:
-        writes: the tables it changes, database cascades and triggers included.
-        control: its statements that steer transactions and sessions, in order.
-        temporary: the names of temporary tables that it makes.
-        ddl: whether it changes the schema.
-        unclear: whether it may end the open transaction without saying so, as a procedure or a
-            statement that is not understood may.
-    """
-
-    writes: frozenset[str] = frozenset()
-    control: tuple[Statement, ...] = ()
-    temporary: frozenset[str] = frozenset()
-    ddl: bool = False
-    unclear: bool = False
-
-
-class Database:
+class Database(Schema):
     """What is known of one database, shared by all connections to it.
 
     Args:
         identity: names the database, see `keys.database_identity`.
         vendor: `connection.vendor`.
         name: the database's own name, which may qualify tables on MySQL.
-        config: the settings.
+        cache: holds the stamp that tells of changes of the schema.
         selection: what is cached at all.
     """
 
     def __init__(
-        self, identity: str, vendor: str, name: str, config: Config, selection: Selection
+        self, identity: str, vendor: str, name: str, cache: QueryCache, selection: Selection
     ) -> None:
-        self.identity = identity
+        super().__init__(identity, vendor, name, cache)
         self.selection = selection
         #: Its journal; put there by whoever makes the database known.
         self.watch: Watch
-        self._vendor = vendor
-        self._name = name
-        self._prefix = config.key_prefix
-        self._depends = normalised(config.depends)
-        self._triggers = normalised(config.triggers)
-        self._purities: dict[str, Purity] = {}
-        self._untransacted: frozenset[str] | None = None
         #: A table of InnoDB (MySQL); None: not asked yet, empty: there is none.
         self.transacted_table: str | None = None
-        self._stamp_keys: dict[str, bytes] = {}
-        #: Read by the compiler without a call: SQL (or its digest, see `_name`) → plan.
-        self.plans: dict[str, Plan] = {}
-        #: Read by cursors without a call: SQL (or its digest) → effect, None where there is none.
-        self.effects: dict[str, Effect | None] = {}
-
-    def stamp_key(self, table: str) -> bytes:
-        """Return the key of a table's stamp."""
-        found = self._stamp_keys.get(table)
-        if found is None:
-            identity, name = self.identity, table
-            if table.startswith(ELSEWHERE):
-                schema, name = table[1:].split(ELSEWHERE)
-                identity = identity.removesuffix(self._name) + schema
-            found = keys.stamp_key(self._prefix, identity, name)
-            _remember(self._stamp_keys, table, found)
-        return found
-
-    def stamp_keys(self, tables: Iterable[str]) -> tuple[bytes, ...]:
-        """Return the keys of several tables' stamps, in a fixed order."""
-        return tuple(self.stamp_key(table) for table in sorted(tables))
-
-    def schema_changed(self) -> None:
-        """Forget everything that was found out from the schema."""
-        self.plans.clear()
-        self.effects.clear()
-        self._purities.clear()
-        self._untransacted = None
 
     # -- reads ---------------------------------------------------------------------------------
 
-    def plan(self, connection: BaseDatabaseWrapper, sql: str, recorded: Iterable[str]) -> Plan:
+    def plan(self, transaction: Transaction, sql: str, recorded: Iterable[str]) -> Plan:
         """Find out what a SELECT depends on and whether it may be cached.
 
         Args:
-            connection: asked about functions that are not known.
+            transaction: of the connection, which is asked about the schema.
             sql: the text that the compiler made.
             recorded: the tables that compilers named while it was made.
         """
@@ -163,70 +89,107 @@ class Database:
         if name is not sql and (found := self.plans.get(name)) is not None:
             return found
         statements = analyse(sql, self._vendor)
-        reason, certain = self._why_not(connection, statements)
-        if reason is None:
-            plan = self._cacheable(sql, statements[0], recorded)
-        else:
+        reason = self._why_not(statements)
+        if reason is not None:
             plan = Plan(reason)
-        if certain:
-            _remember(self.plans, name, plan)
+            remember(self.plans, name, plan)
+            return plan
+        knowledge = self.known(transaction)
+        if knowledge is None:
+            return Plan("the database's catalogue could not be read")
+        plans = self.remembering(knowledge)
+        plan, certain = self._cacheable(transaction, sql, statements[0], recorded, knowledge)
+        if certain and plans is not None:
+            remember(plans, name, plan)
         return plan
 
-    def _cacheable(self, sql: str, statement: Statement, recorded: Iterable[str]) -> Plan:
+    def is_current(self, transaction: Transaction, sql: str, plan: Plan, everything: bytes) -> bool:
+        """Tell whether a plan holds for the schema as it is, reading that anew if it has changed.
+
+        Args:
+            transaction: of the connection.
+            sql: the text of the query, which has not run yet.
+            plan: of it.
+            everything: the stamp of the whole database, settled.
+        """
+        knowledge = plan.knowledge
+        if knowledge is not None and knowledge.everything == everything:
+            return True
+        if self._knowledge is knowledge:
+            self.schema_changed()
+        now = self.plan(transaction, sql, plan.named)
+        return (
+            now.stamp_keys == plan.stamp_keys
+            and now.knowledge is not None
+            and now.knowledge.everything == everything
+        )
+
+    def _cacheable(
+        self,
+        transaction: Transaction,
+        sql: str,
+        statement: Statement,
+        recorded: Iterable[str],
+        knowledge: Knowledge,
+    ) -> tuple[Plan, bool]:
+        """Return a plan and whether it will not change."""
         named = {table_name(table) for table in recorded} | statement.reads
         called = {name for name in statement.functions if name in self._depends}
-        tables = closure(named | called, self._depends) - called
+        reading = knowledge.catalogue.reading(named | called)
+        for name in sorted(reading.functions | statement.functions - called):
+            purity = _purity(knowledge, transaction.connection, name)
+            if purity is None:
+                return Plan(f"the function {name} could not be looked up"), False
+            if purity is not Purity.PURE:
+                return Plan(f"the function {name} {_SAID[purity]}; DEPENDS can declare it"), True
         if not named:
-            return Plan("it reads no table")
+            return Plan("it reads no table"), True
+        if reading.unknown is not None:
+            return Plan(f"{reading.unknown}; DEPENDS can declare it"), True
+        tables = reading.tables - called
         for table in sorted(tables):
             if table.startswith(_SYSTEM_TABLES):
-                return Plan(f"it reads the database's own catalogue ({table})")
+                return Plan(f"it reads the database's own catalogue ({table})"), True
             if table.startswith(_OWN_TABLES):
-                return Plan(f"{table} is querycache's own, and written behind Django's back")
+                reason = f"{table} is querycache's own, and written behind Django's back"
+                return Plan(reason), True
             if not self.selection.covers(table):
-                return Plan(f"the table {table} is left out by EXCLUDE or ONLY")
+                return Plan(f"the table {table} is left out by EXCLUDE or ONLY"), True
         ordered = (EVERYTHING, *sorted(tables))
-        return Plan(
+        plan = Plan(
             None,
             ordered,
             tuple(map(self.stamp_key, ordered)),
             keys.digest(self.identity, django.get_version(), sql),
             " ORDER BY " in sql,
+            frozenset(named),
+            knowledge,
         )
+        return plan, True
 
-    def _why_not(
-        self, connection: BaseDatabaseWrapper, statements: tuple[Statement, ...]
-    ) -> tuple[str | None, bool]:
-        """Return why a query may not be cached, and whether that will not change."""
+    def _why_not(self, statements: tuple[Statement, ...]) -> str | None:
+        """Return why a query may not be cached, as far as its text tells."""
         if len(statements) != 1 or statements[0].kind is not Kind.READ:
-            return "it is not one plain SELECT", True
+            return "it is not one plain SELECT"
         statement = statements[0]
         if statement.writes or statement.everything or statement.temporary:
-            return "it writes", True
+            return "it writes"
         if statement.locking:
-            return "it locks rows", True
+            return "it locks rows"
         for schema in sorted(statement.qualifiers):
             if schema in _SYSTEM_SCHEMAS:
-                return f"it reads the schema {schema}", True
+                return f"it reads the schema {schema}"
             if self._vendor == "mysql" and schema != self._name.casefold():
-                return f"it reads another database ({schema})", True
-        for name in sorted(statement.functions):
-            if name in self._depends:
-                continue
-            purity = self._purity(connection, name)
-            if purity is None:
-                return f"the function {name} could not be looked up", False
-            if purity is not Purity.PURE:
-                return f"the function {name} {_SAID[purity]}; DEPENDS can declare it", True
-        return None, True
+                return f"it reads another database ({schema})"
+        return None
 
     # -- writes --------------------------------------------------------------------------------
 
-    def effect(self, connection: BaseDatabaseWrapper, sql: str | None) -> Effect | None:
+    def effect(self, transaction: Transaction, sql: str | None) -> Effect | None:
         """Find out what running a statement does, None for nothing that matters.
 
         Args:
-            connection: asked about functions that are not known.
+            transaction: of the connection, which is asked about the schema.
             sql: the text; None when it could not be told, which counts as writing everything.
         """
         if sql is None:
@@ -234,10 +197,12 @@ class Database:
         known_as = _name(sql)
         if known_as is not sql and known_as in self.effects:
             return self.effects[known_as]
+        effects = self.effects
         writes: set[str] = set()
         temporary: set[str] = set()
+        drops: set[str] = set()
         control = []
-        ddl = unclear = False
+        ddl = unclear = makes = False
         certain = True
         for statement in analyse(sql, self._vendor):
             if (
@@ -246,33 +211,46 @@ class Database:
                 or "set_config" in statement.functions
             ):
                 control.append(statement)
-            ddl = ddl or statement.kind is Kind.DDL
+            if statement.kind is Kind.DDL and not (
+                statement.temporary and statement.temporary >= statement.writes
+            ):
+                ddl = True
+                drops |= statement.writes
+                makes = makes or statement.deletes != statement.writes
             unclear = unclear or self._unclear(statement)
             temporary |= statement.temporary
-            changed, known = self._changed(connection, statement)
+            changed, known = self._changed(transaction, statement)
             writes |= changed | self._elsewhere(statement, changed)
             certain = certain and known
         if not (writes or control or temporary or ddl):
             effect = None
         else:
             effect = Effect(
-                _ALL if EVERYTHING in writes else frozenset(writes),
+                _ALL if ddl or EVERYTHING in writes else frozenset(writes),
                 tuple(control),
                 frozenset(temporary),
                 ddl,
+                frozenset() if makes else frozenset(drops),
                 unclear,
             )
         if certain:
-            _remember(self.effects, known_as, effect)
+            remember(effects, known_as, effect)
         return effect
 
-    def procedure(self, name: str) -> Effect:
+    def procedure(self, transaction: Transaction, name: str) -> Effect:
         """Return what calling a procedure does: what it is declared to touch, else everything."""
-        return Effect(self._declared(name), unclear=self._procedures_commit)
+        writes = self._declared(transaction, name)[0]
+        return Effect(writes, unclear=self._procedures_commit)
 
-    def _declared(self, name: str) -> frozenset[str]:
+    def _declared(self, transaction: Transaction, name: str) -> tuple[frozenset[str], bool]:
         tables = self._depends.get(table_name(name))
-        return _ALL if tables is None else closure(tables, self._triggers)
+        if tables is None:
+            return _ALL, True
+        return self._follow(transaction, all_events(tables))
+
+    def written(self, transaction: Transaction, tables: frozenset[str]) -> frozenset[str]:
+        """Return the tables and every table that the database changes when they are written."""
+        return tables | self._follow(transaction, all_events(tables))[0]
 
     @property
     def _procedures_commit(self) -> bool:
@@ -284,77 +262,102 @@ class Database:
             statement.everything and statement.kind is Kind.WRITE and self._procedures_commit
         )
 
-    def _changed(
-        self, connection: BaseDatabaseWrapper, statement: Statement
+    def _follow(
+        self, transaction: Transaction, changes: frozenset[Change]
     ) -> tuple[frozenset[str], bool]:
+        knowledge = self.known(transaction)
+        if knowledge is None:
+            return _ALL, False
+        return knowledge.catalogue.writing(changes), True
+
+    def _changed(
+        self, transaction: Transaction, statement: Statement
+    ) -> tuple[frozenset[str], bool]:
+        """Return the tables that a statement changes and whether that will not change."""
         if statement.everything:
             if statement.calls is not None:
-                return self._declared(statement.calls), True
+                return self._declared(transaction, statement.calls)
             return _ALL, True
-        changed = set(statement.writes)
-        if statement.kind is Kind.WRITE and not statement.refreshes:
-            # A view that can be written through hands on what it gets.
-            changed = set(closure(changed, self._depends))
-        for table in statement.deletes:
-            changed |= self._cascades.get(table, frozenset())
+        if statement.kind is Kind.DDL:
+            # What the schema says from then on, nobody knows yet.
+            return statement.writes, True
+        names = [name for name in statement.reads if not name.startswith(_SYSTEM_TABLES)]
+        if not (statement.writes or statement.functions or names):
+            return frozenset(), True
+        knowledge = self.known(transaction)
+        if knowledge is None:
+            return (_ALL if statement.writes or statement.functions else frozenset()), False
+        catalogue = knowledge.catalogue
+        changes = _changes(statement)
         certain = True
-        for name in statement.functions:
-            purity = self._purity(connection, name)
-            if name in self._depends:
-                # Declared, for functions that read and for those that write.
-                if purity is Purity.WRITES:
-                    changed |= self._depends[name]
-            elif purity is None:
+        for name in statement.functions | catalogue.reading(names).functions:
+            purity = _purity(knowledge, transaction.connection, name)
+            if purity is None:
                 certain = False
             elif purity is Purity.WRITES:
-                return _ALL, True
-        return closure(changed, self._triggers), certain
+                if name in self._depends:
+                    # Declared, for functions that read and for those that write.
+                    changes |= all_events(self._depends[name])
+                elif name in statement.functions:
+                    return _ALL, True
+                else:
+                    # A view calls it, which no statement shows.
+                    changes |= {(table, STAMP) for table in catalogue.calling([name])}
+        return catalogue.writing(changes), certain
 
     def _elsewhere(self, statement: Statement, changed: frozenset[str]) -> set[str]:
         """Return the tables of other databases that a statement of MySQL names with theirs."""
         if self._vendor != "mysql" or not changed:
             return set()
         others = statement.qualifiers - _SYSTEM_SCHEMAS - {self._name.casefold()}
-        return {f"{ELSEWHERE}{schema}{ELSEWHERE}{name}" for schema in others for name in changed}
+        return {
+            f"{ELSEWHERE}{schema}{ELSEWHERE}{name}"
+            for schema in others
+            for name in changed
+            if not name.startswith(ELSEWHERE)
+        }
 
-    def immediate(self, connection: BaseDatabaseWrapper, tables: frozenset[str]) -> frozenset[str]:
+    def immediate(self, transaction: Transaction, tables: frozenset[str]) -> frozenset[str]:
         """Return those of the tables that no transaction holds back: what is written is committed.
 
         Args:
-            connection: asked once which tables have such an engine (MyISAM and its like).
+            transaction: of the connection, which is asked about the schema.
             tables: that are about to be written in a transaction.
         """
         if self._vendor != "mysql":
             return frozenset()
-        if self._untransacted is None:
-            self._untransacted = _tables_without_transactions(connection)
+        knowledge = self.known(transaction)
+        if knowledge is None:
+            return tables
+        untransacted = knowledge.catalogue.facts.untransacted
         if EVERYTHING in tables:
-            return _ALL if self._untransacted else frozenset()
-        return tables & self._untransacted
-
-    @cached_property
-    def _cascades(self) -> dict[str, frozenset[str]]:
-        return database_cascades()
-
-    def _purity(self, connection: BaseDatabaseWrapper, name: str) -> Purity | None:
-        found = self._purities.get(name)
-        if found is None:
-            found = functions.purity(connection, name)
-            if found is not None:
-                _remember(self._purities, name, found)
-        return found
+            return _ALL if untransacted else frozenset()
+        return tables & untransacted
 
 
-def _tables_without_transactions(connection: BaseDatabaseWrapper) -> frozenset[str]:
-    # The statement that asks is the caller's: its errors are Django's, as those of any other.
-    with connection.wrap_database_errors, question(connection) as cursor:
-        cursor.execute(
-            "SELECT t.table_name FROM information_schema.tables t"
-            " LEFT JOIN information_schema.engines e ON e.engine = t.engine"
-            " WHERE t.table_schema = DATABASE() AND t.table_type = 'BASE TABLE'"
-            " AND coalesce(e.transactions, 'NO') <> 'YES'"
+def _changes(statement: Statement) -> frozenset[Change]:
+    if statement.refreshes:
+        return frozenset((table, STAMP) for table in statement.writes)
+    found = {
+        (table, event)
+        for tables, event in (
+            (statement.inserts, INSERT),
+            (statement.updates, UPDATE),
+            (statement.deletes, DELETE),
         )
-        return frozenset(table_name(name) for (name,) in cursor.fetchall())
+        for table in tables
+    }
+    told = {table for table, _ in found}
+    return frozenset(found) | all_events(statement.writes - told)
+
+
+def _purity(knowledge: Knowledge, connection: BaseDatabaseWrapper, name: str) -> Purity | None:
+    found = knowledge.purities.get(name)
+    if found is None:
+        found = functions.purity(connection, name)
+        if found is not None:
+            remember(knowledge.purities, name, found)
+    return found
 
 
 _SAID = {
@@ -366,9 +369,3 @@ _SAID = {
 def _name(sql: str) -> str:
     """Return what a text is remembered by."""
     return sql if len(sql) <= _LONGEST else keys.digest(sql).hex()
-
-
-def _remember(memo: dict[str, _Remembered], sql: str, value: _Remembered) -> None:
-    if len(memo) >= _REMEMBERED:
-        memo.clear()
-    memo[sql] = value

@@ -13,9 +13,9 @@ from django.db.transaction import TransactionManagementError
 
 from querycache import stamps
 from querycache.compiler import BYPASS, local
-from querycache.dependencies import Plan
 from querycache.entries import Forged, created
 from querycache.keys import EVERYTHING, Unkeyable, entry_key
+from querycache.plans import Plan
 from querycache.reads import caught_up, fingerprint_of, with_session
 from querycache.runtime import runtime, transaction_of
 from querycache.session import Isolation
@@ -105,7 +105,7 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
     ):
         if applies:
             return _not_cacheable(sql, reason)
-    plan = transaction.database.plan(connection, sql, tables)
+    plan = transaction.database.plan(transaction, sql, tables)
     if plan.reason is not None:
         return _not_cacheable(sql, plan.reason)
     dependencies = tuple(table for table in plan.tables if table != EVERYTHING)
@@ -144,6 +144,8 @@ def _look(
     isolation = transaction.session.isolation
     if isolation is Isolation.OTHER:
         return _miss("the isolation of the open transaction is not one that is cached")
+    if transaction.changes_schema:
+        return _miss("the open transaction may have changed the schema")
     committed = isolation is Isolation.READ_COMMITTED
     if transaction.has_written(plan.tables):
         return _look_overlay(transaction, plan, fingerprint, not committed)

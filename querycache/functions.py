@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from querycache.questions import question
@@ -136,14 +137,21 @@ def _postgresql(cursor: Any, name: str) -> Purity:
         " FROM pg_catalog.pg_proc WHERE lower(proname) = %s",
         [name],
     )
-    found = cursor.fetchall()
-    if not found:
-        return Purity.VOLATILE
+    found = [(_text(kind), built_in) for kind, built_in in cursor.fetchall()]
+    return postgresql_purity(name, found) if found else Purity.VOLATILE
+
+
+def postgresql_purity(name: str, found: Sequence[tuple[str, bool]]) -> Purity:
+    """Tell what calling a function of PostgreSQL means.
+
+    Args:
+        name: casefolded, without a schema.
+        found: of every function that may be meant, `provolatile` and whether it is built in.
+    """
+    kinds = {kind for kind, _ in found}
     if all(built_in for _, built_in in found):
-        volatile = any(_text(kind) == "v" for kind, _ in found)
         state = name.startswith(_POSTGRES_STATE_PREFIXES)
-        return Purity.VOLATILE if volatile or state else Purity.PURE
-    kinds = {_text(kind) for kind, _ in found}
+        return Purity.VOLATILE if "v" in kinds or state else Purity.PURE
     if kinds == {"i"}:
         return Purity.PURE
     # Only a volatile function may write: https://www.postgresql.org/docs/current/xfunc-volatility.html

@@ -284,5 +284,6 @@ def _made_anew(connection: BaseDatabaseWrapper, settings_dict: dict[str, Any]) -
     installed = runtime.current
     if installed is not None and settings_dict.get("NAME"):
         identity = database_identity(connection.vendor, settings_dict)
-        key = installed.database(connection, identity).stamp_key(EVERYTHING)
-        installed.cache.end([key], None)
+        database = installed.database(connection, identity)
+        installed.cache.end([database.stamp_key(EVERYTHING)], None)
+        database.schema_changed()

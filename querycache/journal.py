@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import Error as DjangoError
 
-from querycache.dependencies import ELSEWHERE
-from querycache.keys import EVERYTHING
+from querycache.keys import ELSEWHERE, EVERYTHING
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper

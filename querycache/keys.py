@@ -25,6 +25,9 @@ _LOOPBACK = frozenset({"", "localhost", "127.0.0.1", "::1"})
 #: The dependency that stands for every table of a database at once.
 EVERYTHING = "*"
 
+#: Begins the name of a table in another database of the same server, and ends that database's.
+ELSEWHERE = "\0"
+
 
 class Unkeyable(TypeError):
     """A parameter's value cannot be told apart from every other, so its query is not cached."""

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from querycache import codec, stamps
 from querycache.admission import SAMPLED, SELDOM
 from querycache.cache import Row, flatten
-from querycache.dependencies import Plan
 from querycache.keys import Unkeyable, dump_parameters
 from querycache.leases import clock
 from querycache.overlay import Seen
+from querycache.plans import Plan
 from querycache.runtime import runtime, transaction_of
 from querycache.session import Isolation
+from querycache.stamps import SETTLED_BYTES
 from querycache.transactions import Transaction
 from querycache.verify import report_difference, same_rows
 
@@ -89,6 +90,8 @@ def read(transaction: Transaction, query: Read) -> Any:
         isolation = session.isolation
         if isolation is Isolation.OTHER:
             return _bypass(cache, query)
+        if transaction.changes_schema:
+            return _bypass(cache, query)
         if transaction.has_written(plan.tables):
             own = isolation is not Isolation.READ_COMMITTED
             return _read_overlay(transaction, query, fingerprint, own)
@@ -127,7 +130,11 @@ def _read_shared(transaction: Transaction, query: Read, fingerprint: bytes) -> A
         return _bypass(cache, query)
     cache.counters.misses += 1
     joined = cache.usable(plan.stamp_keys, found)
-    if joined is None or not (transaction.open or transaction.session.may_store()):
+    if (
+        joined is None
+        or not _is_current(transaction, query, joined)
+        or not (transaction.open or transaction.session.may_store())
+    ):
         return query.run()
     if transaction.replica is not None and not caught_up(transaction, [joined]):
         return query.run()
@@ -192,6 +199,8 @@ def _read_snapshot(
             return _inspect(transaction, query, rows, lambda: noted == transaction.noted)
         cache.counters.hits += 1
         return _shape(rows, query.multi)
+    if not _is_current(transaction, query, joined):
+        return _read_overlay(transaction, query, fingerprint, True)
     cache.counters.misses += 1
     return _run_and_keep(transaction, query, fingerprint, joined, noted)
 
@@ -205,7 +214,7 @@ def _read_overlay(transaction: Transaction, query: Read, fingerprint: bytes, sna
         usable = cache.up and transaction.database.watch.clear(transaction)
         found = cache.read_stamps(plan.stamp_keys) if usable else None
         joined = None if found is None else cache.usable(plan.stamp_keys, found)
-        if joined is None:
+        if joined is None or not _is_current(transaction, query, joined):
             return _bypass(cache, query)
         shared = joined
     marks = transaction.marks(plan.tables)
@@ -230,6 +239,13 @@ def _read_overlay(transaction: Transaction, query: Read, fingerprint: bytes, sna
     if body is not None and _same_session(transaction, context):
         transaction.overlay.see(fingerprint, Seen(marks, shared, body))
     return result
+
+
+def _is_current(transaction: Transaction, query: Read, joined: bytes) -> bool:
+    """Tell whether the plan of a query that has not run yet holds for the schema as it is."""
+    # The stamp of the whole database comes first.
+    everything = joined[:SETTLED_BYTES]
+    return transaction.database.is_current(transaction, query.sql, query.plan, everything)
 
 
 def _same_session(transaction: Transaction, context: bytes) -> bool:

@@ -62,7 +62,7 @@ class Installed:
                     identity,
                     connection.vendor,
                     str(connection.settings_dict.get("NAME") or ""),
-                    self.cache.config,
+                    self.cache,
                     self.selection,
                 )
                 private = identity.startswith(MemoryNames.START)

@@ -97,7 +97,8 @@ class Session:
         self._isolation: Isolation | None = None
         self._cursors: dict[int, weakref.ref[Any]] = {}
         self._unfinished: dict[int, tuple[weakref.ref[Any], Callable[[], None]]] = {}
-        #: Whether uncommitted rows of others may be read (a PRAGMA of SQLite).
+        #: Whether rows may be read that no stamp speaks of: uncommitted ones of others (a PRAGMA of
+        #: SQLite), or those of an attached database.
         self.dirty_reads = False
         #: SET autocommit = 0 was run: every statement is in a transaction.
         self.autocommit_off = False
@@ -148,6 +149,9 @@ class Session:
             elif in_transaction or (setting is not None and setting.scope == "transaction"):
                 # What the open transaction has and what the next one will have may differ.
                 self.unknown_isolation = True
+        if name == "attach":
+            # Others write to the attached database under its own name.
+            self.dirty_reads = True
         if name in _ISOLATION or (setting is not None and setting.scope == "transaction"):
             # It says when a statement looks, not what it finds; Django sets it on each connection.
             return

@@ -13,7 +13,7 @@ import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from querycache.dependencies import Effect
+from querycache.plans import Effect
 from querycache.questions import question
 from querycache.rawsql import Kind
 from querycache.session import Isolation

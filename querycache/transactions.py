@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from querycache.dependencies import Database, Effect
+from querycache.dependencies import Database
+from querycache.keys import EVERYTHING
 from querycache.overlay import Overlay
+from querycache.plans import Effect
 from querycache.rawsql import Kind, Statement
 from querycache.session import Session
 from querycache.snapshots import Snapshot, takes_no_state
@@ -125,6 +127,11 @@ class Transaction:
             )
         return not connection.autocommit or self.manual or self.session.autocommit_off
 
+    @property
+    def changes_schema(self) -> bool:
+        """Whether the open transaction may see another schema than others do."""
+        return EVERYTHING in self.written
+
     # -- own writes ----------------------------------------------------------------------------
 
     def has_written(self, tables: Iterable[str]) -> bool:
@@ -157,14 +164,19 @@ class Transaction:
             execute: runs it.
             wrapper: Django's cursor, on which it runs.
         """
-        writes = effect.writes
-        if self.cache.ignores_raw and not orm and not effect.ddl:
+        writes, ddl = effect.writes, effect.ddl
+        if effect.drops and effect.drops <= self.session.temporary:
+            # DROP TABLE of a temporary one, which nobody else sees.
+            writes, ddl = effect.drops, False
+        if self.cache.ignores_raw and not orm and not ddl:
             writes = frozenset()
         inside = self.open
         takes = not takes_no_state(effect, sql, self.connection.vendor)
         if takes:
             self.snapshot.passes(self)
-        if self._commits(effect) or (effect.unclear and inside):
+        if effect.commits(bool(self.written), by_release=self._releases_commit) or (
+            effect.unclear and inside
+        ):
             self.note(writes)
             moment = Moment.ALONE
             if inside:
@@ -173,7 +185,7 @@ class Transaction:
                 result = execute()
         elif not writes:
             result = execute()
-        elif inside or self._begins(effect):
+        elif inside or effect.begins:
             result = self._run_inside(writes, execute)
         else:
             result = self._run_alone(writes, execute, wrapper)
@@ -182,7 +194,7 @@ class Transaction:
         if takes and effect.control:
             # A script may have ended one transaction and read in the next.
             self.snapshot.lose()
-        elif self._begins(effect):
+        elif effect.begins:
             self._note_begin(wrapper)
         if effect.unclear or effect.control:
             self._look_again(unclear=effect.unclear and inside)
@@ -191,7 +203,7 @@ class Transaction:
             # ended one transaction and begun the next.
             self.note(writes)
         self.session.temporary |= effect.temporary
-        if effect.ddl:
+        if ddl or EVERYTHING in writes:
             self.database.schema_changed()
         return result
 
@@ -217,7 +229,7 @@ class Transaction:
         self.note(writes)
         immediate = writes
         if not self.doubtful:
-            immediate = self.database.immediate(self.connection, writes)
+            immediate = self.database.immediate(self, writes)
         with self.writing(immediate):
             return execute()
 
@@ -270,26 +282,10 @@ class Transaction:
         for table in tables:
             self.written[table] = serial
 
-    def _commits(self, effect: Effect) -> bool:
-        """Tell whether the statement may commit what is open, asked or unasked."""
-        return any(
-            statement.kind is Kind.COMMIT
-            or statement.commits
-            or statement.autocommit is True
-            # START TRANSACTION in a transaction commits it on MySQL, and is an error elsewhere.
-            or (statement.kind is Kind.BEGIN and bool(self.written))
-            # On SQLite the first savepoint begins a transaction, and its release commits.
-            or (
-                statement.kind is Kind.RELEASE
-                and self.connection.vendor == "sqlite"
-                and self.connection.autocommit
-            )
-            for statement in effect.control
-        )
-
-    @staticmethod
-    def _begins(effect: Effect) -> bool:
-        return any(statement.kind is Kind.BEGIN for statement in effect.control)
+    @property
+    def _releases_commit(self) -> bool:
+        # On SQLite the first savepoint begins a transaction, and its release commits.
+        return self.connection.vendor == "sqlite" and self.connection.autocommit
 
     def begun(self) -> None:
         """Take note that a transaction may begin with the next statement."""
@@ -392,6 +388,8 @@ class Transaction:
         """Forget the transaction: it was committed, rolled back or lost."""
         self.manual = self.doubtful = False
         if self.written:
+            if EVERYTHING in self.written:
+                self.database.schema_changed()
             self.written = {}
         if self._savepoints:
             self._savepoints = []

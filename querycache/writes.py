@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from querycache.dependencies import ELSEWHERE
+from querycache.keys import ELSEWHERE
 from querycache.signals import invalidated
 
 if TYPE_CHECKING:

@@ -98,7 +98,8 @@ def _serve(method: str, place: Place, pipe: Connection) -> None:
     if method != "fork":
         place.enter()
     actions: dict[str, Any] = {
-        one.__name__: one for one in (read, write, hit, save, cut, mend, second, owes, dying_write)
+        one.__name__: one
+        for one in (read, write, hit, run, save, cut, mend, second, owes, dying_write)
     }
     while True:
         request = pipe.recv()
@@ -127,6 +128,13 @@ def read(alias: str) -> list[int]:
 def write(alias: str, pk: int, value: int) -> None:
     """Write the value of one row."""
     _rows(alias).order_by().filter(pk=pk).update(number=value)
+
+
+def run(alias: str, *statements: str) -> None:
+    """Run raw SQL."""
+    with connections[alias].cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
 
 
 def hit(alias: str) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from django.db import connections, transaction
 
 from querycache import cache as cache_module
-from querycache import dependencies, overlay, session
+from querycache import dependencies, overlay, plans, session
 from querycache.cache import QueryCache
 from querycache.dependencies import Database
 from querycache.rawsql import analyse
@@ -29,7 +29,7 @@ def test_texts_that_visitors_make_longer(
     database: str, cache: QueryCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The number of values after IN is often a visitor's choice."""
-    monkeypatch.setattr(dependencies, "_REMEMBERED", 20)
+    monkeypatch.setattr(plans, "_REMEMBERED", 20)
     publishers = Publisher.objects.using(database)
     found = known(database)
     for length in [*range(1, 50), *range(8000, 8010)]:
@@ -59,13 +59,16 @@ def test_texts_that_visitors_make_longer(
 def test_names_of_tables_and_functions(
     database: str, cache: QueryCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dependencies, "_REMEMBERED", 20)
-    found = known(database)
+    monkeypatch.setattr(plans, "_REMEMBERED", 20)
+    state = transaction_of(connections[database])
+    found = state.database
     for number in range(100):
-        found.effect(connections[database], f"DELETE FROM t{number} WHERE f{number}(1)")
+        found.effect(state, f"DELETE FROM t{number} WHERE f{number}(1)")
         found.stamp_key(f"t{number}")
         assert len(found._stamp_keys) <= 20
-        assert len(found._purities) <= 20
+        knowledge = found.known(state)
+        assert knowledge is not None
+        assert len(knowledge.purities) <= 20
     assert found.stamp_key("t1") == found.stamp_key("t1")
     assert found.stamp_key("t1") != found.stamp_key("t2")
 

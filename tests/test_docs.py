@@ -120,14 +120,15 @@ def test_settings_are_all_there_with_their_defaults() -> None:
 
 
 def test_checks_are_all_there() -> None:
-    raised = set(re.findall(r"querycache\.([EW]\d{3})", (PACKAGE / "checks.py").read_text()))
+    texts = [(PACKAGE / name).read_text() for name in ("checks.py", "catalogue_checks.py")]
+    raised = set(re.findall(r"querycache\.([EWI]\d{3})", "".join(texts)))
     raised |= set(re.findall(r'= "(E\d{3})"', sources()))
     described = re.findall(
-        r"^\| `querycache\.([EW]\d{3})` \| (.*) \|$", text_of("checks.md"), re.MULTILINE
+        r"^\| `querycache\.([EWI]\d{3})` \| (.*) \|$", text_of("checks.md"), re.MULTILINE
     )
     assert {number for number, _ in described} == raised
-    # The module's own table says the same.
-    own = (PACKAGE / "checks.py").read_text().replace("``", "`")
+    # The modules' own tables say the same.
+    own = "".join(texts).replace("``", "`")
     for number, meaning in described:
         assert f"| {number} | {meaning} |" in own
 
@@ -245,7 +246,7 @@ def test_dotted_names_exist(page: Path) -> None:
     loggers = set(re.findall(r'getLogger\("([\w.]+)"\)', sources()))
     text = page.read_text()
     for name in set(re.findall(r"(?<![\w/.-])querycache(?:\.[A-Za-z_]\w*)+", text)):
-        if name in loggers or re.fullmatch(r"querycache\.[EW]\d{3}", name):
+        if name in loggers or re.fullmatch(r"querycache\.[EWI]\d{3}", name):
             continue
         assert _resolve(name) is not None, f"{page.name}: {name}"
 

@@ -11,7 +11,7 @@ from django.db import connections, transaction
 
 import querycache
 from querycache.cache import QueryCache
-from querycache.dependencies import Effect
+from querycache.plans import Effect
 from querycache.runtime import transaction_of
 from tests.environment import DATABASES, elsewhere
 from tests.library.models import Author, Book, Genre

@@ -66,7 +66,8 @@ def with_stamps_read_last(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None
     wanted = threading.local()
 
     def noted(keys: Any, found: Any) -> bytes | None:
-        wanted.keys = keys
+        if len(keys) > 1:  # not the look at the schema's stamp alone
+            wanted.keys = keys
         return usable(keys, found)
 
     def late(fingerprint: bytes, joined: bytes, rows: Any) -> None:

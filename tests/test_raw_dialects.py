@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from io import StringIO
 from typing import Any
@@ -13,6 +11,7 @@ import pytest
 from django.db import connections, transaction
 
 from querycache.cache import QueryCache
+from tests.catalogue.helpers import made
 from tests.environment import DATABASES, configure, elsewhere
 from tests.library.models import Author, Book, Genre, Review
 from tests.watching import Watch, execute, seed
@@ -21,16 +20,6 @@ postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 mariadb = pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 sqlite = pytest.mark.parametrize("database", ["sqlite", "sqlite_wal"], indirect=True)
 every = pytest.mark.parametrize("database", DATABASES, indirect=True)
-
-
-@contextmanager
-def made(using: str, make: str, drop: str) -> Iterator[None]:
-    """Have something in the database for a while."""
-    execute(using, make)
-    try:
-        yield
-    finally:
-        execute(using, drop)
 
 
 # -- PostgreSQL --------------------------------------------------------------------------------

@@ -55,6 +55,7 @@ class Statement:
             is not among them unless it also stands there.
         writes: tables whose rows or shape may change.
         everything: whether any table may have been written.
+        inserts: those of `writes` that rows may be added to.
         deletes: those of `writes` that rows may vanish from.
         updates: those of `writes` whose rows may change in place, keys too.
         temporary: temporary tables and views that it creates.
@@ -77,6 +78,7 @@ class Statement:
     reads: frozenset[str] = _NONE
     writes: frozenset[str] = _NONE
     everything: bool = False
+    inserts: frozenset[str] = _NONE
     deletes: frozenset[str] = _NONE
     updates: frozenset[str] = _NONE
     temporary: frozenset[str] = _NONE

@@ -71,6 +71,7 @@ class Scanner(Reader):
         super().__init__(tokens, start, end, dialect)
         self.reads: set[str] = set()
         self.writes: set[str] = set()
+        self.inserts: set[str] = set()
         self.deletes: set[str] = set()
         self.updates: set[str] = set()
         self.temporary: set[str] = set()

@@ -123,6 +123,7 @@ def _query(r: Reader, start: int) -> Statement:
         reads=frozenset(s.reads),
         writes=frozenset(s.writes) if writes else _NO_NAMES,
         everything=s.everything,
+        inserts=frozenset(s.inserts) if writes else _NO_NAMES,
         deletes=frozenset(s.deletes) if writes else _NO_NAMES,
         updates=frozenset(s.updates) if writes else _NO_NAMES,
         temporary=frozenset(s.temporary) if writes else _NO_NAMES,
@@ -185,7 +186,7 @@ def _copy(r: Reader, i: int) -> Statement:
     names, spaces = frozenset((name,)), frozenset(qualifiers)
     if r.word(i) == "to":
         return Statement(Kind.READ, reads=names, qualifiers=spaces)
-    return Statement(Kind.WRITE, writes=names, qualifiers=spaces)
+    return Statement(Kind.WRITE, writes=names, inserts=names, qualifiers=spaces)
 
 
 def _load(r: Reader, i: int) -> Statement:
@@ -207,6 +208,7 @@ def _load(r: Reader, i: int) -> Statement:
         Kind.WRITE,
         reads=frozenset(values.reads),
         writes=names,
+        inserts=names,
         deletes=names if replaces else _NO_NAMES,
         functions=frozenset(values.functions),
         qualifiers=frozenset(qualifiers),

@@ -48,6 +48,7 @@ def into(s: Scanner, i: int) -> int:
     name, qualifiers, i = s.path(i)
     s.qualifiers.update(qualifiers)
     s.writes.add(name)
+    s.inserts.add(name)
     if temporary or not TEMPORARY_SCHEMAS.isdisjoint(qualifiers):
         s.temporary.add(name)
     return i
@@ -91,6 +92,7 @@ def _insert(s: Scanner, i: int, verb: str) -> int:
         i += 1
     s.frame.verb = "insert"
     i = _target(s, i)
+    s.inserts.add(s.frame.target)
     if replaces:
         s.deletes.add(s.frame.target)
     if s.word(i) == "partition" and s.is_op(i + 1, "("):
@@ -160,6 +162,7 @@ def _merge(s: Scanner, i: int) -> int:
     if s.word(i) == "only" and s.is_name(i + 1):
         i += 1
     i = _target(s, i)
+    s.inserts.add(frame.target)
     s.updates.add(frame.target)
     s.deletes.add(frame.target)
     frame.expect = ALIAS

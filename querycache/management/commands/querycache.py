@@ -10,9 +10,12 @@ from django.apps import apps
 from django.core.exceptions import FieldError, ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
+from querycache import journal
 from querycache.api import invalidate
 from querycache.cache import FAILURES
+from querycache.catalogue import describe
 from querycache.conf import shown_store
 from querycache.eviction import concern
 from querycache.explanation import explain
@@ -26,7 +29,7 @@ class Command(BaseCommand):
     help = "Show the state of querycache, invalidate cached results, or explain a query."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Define the three subcommands."""
+        """Define the subcommands."""
         actions = parser.add_subparsers(dest="action", required=True)
         status = actions.add_parser("status", help="show the settings in use and the store")
         drop = actions.add_parser("invalidate", help="make cached results unusable")
@@ -34,13 +37,15 @@ class Command(BaseCommand):
             "targets", nargs="*", help="app, app.Model or table; none means everything"
         )
         drop.add_argument("--using", help="alias of the database; default: all of them")
+        anew = actions.add_parser("refresh", help="read the databases' catalogues anew, everywhere")
+        anew.add_argument("--using", help="alias of the database; default: all of them")
         why = actions.add_parser("explain", help="tell whether a query is cached, or why not")
         why.add_argument("model", help="app.Model")
         why.add_argument("lookups", nargs="*", help="field=value, as filter() takes them")
         why.add_argument("--using", default=DEFAULT_DB_ALIAS, help="alias of the database")
         why.add_argument("--order-by", nargs="*", default=[], help="fields to order by")
         why.add_argument("--limit", type=int, help="the first so many rows")
-        for action in (status, drop, why):
+        for action in (status, drop, anew, why):
             action.add_argument("--json", action="store_true", help="print JSON for programs")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -56,7 +61,8 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(data, default=str))
             return
         for name, value in data.items():
-            text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+            between = f"\n{'':16}" if name.startswith("catalogue ") else ", "
+            text = between.join(map(str, value)) if isinstance(value, list | tuple) else value
             self.stdout.write(f"{name.replace('_', ' '):>14}  {text}")
 
     def _status(self, options: dict[str, Any]) -> dict[str, Any]:
@@ -64,6 +70,13 @@ class Command(BaseCommand):
         if installed is None:
             return {"mode": "off"}
         cache = installed.cache
+        databases: dict[str, Any] = {}
+        for connection in connections.all():
+            if installed.serves(connection):
+                # First, since connecting may give the database its name.
+                found = _catalogue(connection)
+                identity = transaction_of(connection).database.identity
+                databases |= {f"database {connection.alias}": identity, **found}
         try:
             info = cache.store.info()
         except FAILURES as error:
@@ -81,24 +94,32 @@ class Command(BaseCommand):
             if (value := getattr(info, name)) is not None:
                 data[name] = value
         data |= info.details
-        if (found := concern(info, cache.config.ttl)) is not None:
-            data["warning"] = f"{found.text} {found.hint}"
-        for connection in connections.all():
-            if installed.serves(connection):
-                data[f"database {connection.alias}"] = transaction_of(connection).database.identity
-        return data
+        if (concerned := concern(info, cache.config.ttl)) is not None:
+            data["warning"] = f"{concerned.text} {concerned.hint}"
+        return data | databases
 
     def _invalidate(self, options: dict[str, Any]) -> dict[str, Any]:
+        self._invalidate_now(options["targets"], options["using"])
+        return {"invalidated": options["targets"] or ["everything"]}
+
+    def _refresh(self, options: dict[str, Any]) -> dict[str, Any]:
+        # Every process that sees the new stamp of a database reads its catalogue anew.
+        self._invalidate_now([], options["using"])
+        data: dict[str, Any] = {"refreshed": aliases(options["using"])}
+        for alias in data["refreshed"]:
+            data |= _catalogue(connections[alias])
+        return data
+
+    def _invalidate_now(self, targets: list[str], using: str | None) -> None:
         installed = runtime.current
         if installed is None:
             raise CommandError("querycache is off, there is nothing to invalidate")
         try:
-            invalidate(*options["targets"], using=options["using"])
+            invalidate(*targets, using=using)
         except LookupError as error:
             raise CommandError(str(error)) from error
         if installed.cache.breaker.down:
             raise CommandError(f"the store {shown_store(installed.cache.config)} did not answer")
-        return {"invalidated": options["targets"] or ["everything"]}
 
     def _explain(self, options: dict[str, Any]) -> dict[str, Any]:
         if options["model"].count(".") != 1:
@@ -123,3 +144,14 @@ class Command(BaseCommand):
         return {
             name: value for name, value in dataclasses.asdict(found).items() if value is not None
         }
+
+
+def _catalogue(connection: BaseDatabaseWrapper) -> dict[str, Any]:
+    """Return what the database does by itself, in words."""
+    transaction = transaction_of(connection)
+    try:
+        knowledge = transaction.database.known(transaction)
+    except journal.errors(connection):
+        knowledge = None
+    found = ["could not be read"] if knowledge is None else describe(knowledge.catalogue)
+    return {f"catalogue {connection.alias}": found or ["nothing but plain tables"]}

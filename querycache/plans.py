@@ -1,0 +1,108 @@
+"""What is known of a statement from its text and of a database from its schema."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from querycache.catalogue import Catalogue
+from querycache.functions import Purity
+from querycache.rawsql import Kind, Statement
+
+#: Texts, tables and functions that are remembered per database.
+_REMEMBERED = 4096
+
+_Remembered = TypeVar("_Remembered")
+
+
+@dataclass(slots=True, eq=False)
+class Knowledge:
+    """What was found out from the schema at one time.
+
+    Args:
+        catalogue: what the database does by itself.
+        latest: whether it is what had been committed then, and not what a snapshot had kept.
+        everything: the stamp of the whole database from before the catalogue was read: while it
+            stays, nobody has changed the schema. None where that cannot be told.
+        purities: of functions that were asked about since.
+    """
+
+    catalogue: Catalogue
+    latest: bool
+    everything: bytes | None
+    purities: dict[str, Purity] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is known of a SELECT from its text.
+
+    Args:
+        reason: why its results are never cached; None when they may be.
+        tables: what they depend on, sorted; `EVERYTHING` comes first.
+        stamp_keys: of the tables, in the same order.
+        digest: stands for the database, the version of Django and the text.
+        ordered: whether the text has an ORDER BY.
+        named: the tables and views that the text itself names.
+        knowledge: of the schema, which the plan was made from.
+    """
+
+    reason: str | None
+    tables: tuple[str, ...] = ()
+    stamp_keys: tuple[bytes, ...] = ()
+    digest: bytes = b""
+    ordered: bool = False
+    named: frozenset[str] = frozenset()
+    knowledge: Knowledge | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What running a statement (or a script of several) does besides returning rows.
+
+    Args:
+        writes: the tables it changes, with what the database changes in turn.
+        control: its statements that steer transactions and sessions, in order.
+        temporary: the names of temporary tables that it makes.
+        ddl: whether it changes the schema.
+        drops: what it drops or alters, if it does nothing else; where all of that is temporary, the
+            schema that others see stays as it is.
+        unclear: whether it may end the open transaction without saying so, as a procedure or a
+            statement that is not understood may.
+    """
+
+    writes: frozenset[str] = frozenset()
+    control: tuple[Statement, ...] = ()
+    temporary: frozenset[str] = frozenset()
+    ddl: bool = False
+    drops: frozenset[str] = frozenset()
+    unclear: bool = False
+
+    @property
+    def begins(self) -> bool:
+        """Whether it begins a transaction."""
+        return any(statement.kind is Kind.BEGIN for statement in self.control)
+
+    def commits(self, written: bool, *, by_release: bool) -> bool:
+        """Tell whether it may commit what is open, asked or unasked.
+
+        Args:
+            written: whether the open transaction has written anything.
+            by_release: whether releasing a savepoint may be a commit.
+        """
+        return any(
+            statement.kind is Kind.COMMIT
+            or statement.commits
+            or statement.autocommit is True
+            # START TRANSACTION in a transaction commits it on MySQL, and is an error elsewhere.
+            or (statement.kind is Kind.BEGIN and written)
+            or (statement.kind is Kind.RELEASE and by_release)
+            for statement in self.control
+        )
+
+
+def remember(memo: dict[str, _Remembered], name: str, value: _Remembered) -> None:
+    """Keep a value by its name; a program that makes up more of them than fit starts afresh."""
+    if len(memo) >= _REMEMBERED:
+        memo.clear()
+    memo[name] = value

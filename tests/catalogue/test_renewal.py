@@ -1,0 +1,278 @@
+"""The catalogue is read once, and anew when the schema has changed: here and in other processes."""
+
+from __future__ import annotations
+
+import io
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connections, transaction
+
+import querycache
+from querycache.cache import QueryCache
+from querycache.catalogue import read_facts
+from querycache.runtime import transaction_of
+from tests.catalogue.helpers import (
+    every,
+    is_cached,
+    made,
+    on_postgresql,
+    on_sqlite,
+    rows_of,
+    true_rows,
+)
+from tests.environment import elsewhere
+from tests.library.models import Author, Genre
+from tests.processes import Peer, Place, run
+from tests.watching import execute, seed
+
+VIEW = "CREATE VIEW qc_view AS SELECT id, name FROM library_{}"
+DROP = "DROP VIEW IF EXISTS qc_view"
+
+
+def catalogue_reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note each reading of a catalogue."""
+    found: list[str] = []
+
+    def noted(connection: Any) -> Any:
+        found.append(connection.alias)
+        return read_facts(connection)
+
+    monkeypatch.setattr("querycache.schema.read_facts", noted)
+    return found
+
+
+@every
+def test_it_is_read_once(database: str, cache: QueryCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = catalogue_reads(monkeypatch)
+    list(Genre.objects.using(database).all())
+    Genre.objects.using(database).create(name="a")
+    list(Author.objects.using(database).all())
+    elsewhere(lambda: list(Genre.objects.using(database).all()))
+    assert found == [database]
+
+
+@every
+def test_nothing_is_read_before_it_matters(
+    database: str, cache: QueryCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = catalogue_reads(monkeypatch)
+    execute(database, "SELECT 1")
+    with transaction.atomic(database):
+        pass
+    assert found == []
+
+
+@every
+def test_a_view_that_is_made_anew_over_another_table(database: str, cache: QueryCache) -> None:
+    seed(database)
+    with made(database, VIEW.format("genre"), DROP):
+        view = rows_of(database, "qc_view")
+        assert is_cached(view)
+        execute(database, DROP)
+        execute(database, VIEW.format("author"))
+        assert true_rows(view) == [("Ann",), ("Bob",)]
+        assert is_cached(view)
+        Author.objects.using(database).update(name="x")
+        assert true_rows(view) == [("x",), ("x",)]
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+@pytest.mark.parametrize("store_url", ["lmdb"], indirect=True)
+@every
+def test_a_change_in_another_process(database: str, cache: QueryCache) -> None:
+    """The change is announced under the stamp of the database, which every miss compares."""
+    seed(database)
+    options = connections.settings[database]
+    config = cache.config
+    place = Place(database, options, {"STORE": config.store, "KEY_PREFIX": config.key_prefix})
+    with made(database, VIEW.format("genre"), DROP):
+        view = rows_of(database, "qc_view")
+        assert is_cached(view)
+        with Peer("fork", place) as peer:
+            assert is_cached(view)
+            peer.call("run", DROP, VIEW.format("author"))
+            assert true_rows(view) == [("Ann",), ("Bob",)]
+            assert is_cached(view)
+            peer.call("run", "UPDATE library_author SET name = 'x'")
+            assert true_rows(view) == [("x",), ("x",)]
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+@pytest.mark.parametrize("store_url", ["lmdb"], indirect=True)
+@pytest.mark.parametrize("database", ["sqlite", "mariadb"], indirect=True)
+def test_a_trigger_that_another_process_makes(database: str, cache: QueryCache) -> None:
+    """A process that reads finds it out before it writes again."""
+    seed(database)
+    config = cache.config
+    settings = {"STORE": config.store, "KEY_PREFIX": config.key_prefix}
+    authors = Author.objects.using(database).order_by("pk").values_list("name")
+    rename = Genre.objects.using(database).filter(name="crime")
+    rename.update(name="crime")
+    make = (
+        "CREATE TRIGGER qc_t AFTER UPDATE ON library_genre FOR EACH ROW BEGIN"
+        " UPDATE library_author SET name = NEW.name; END"
+    )
+    assert is_cached(authors)
+    with Peer("fork", Place(database, connections.settings[database], settings)) as peer:
+        peer.call("run", make)
+        try:
+            assert is_cached(authors)
+            rename.update(name="law")
+            assert true_rows(authors) == [("law",), ("law",)]
+        finally:
+            peer.call("run", "DROP TRIGGER qc_t")
+
+
+@on_postgresql
+def test_a_view_that_only_the_open_transaction_sees(database: str, cache: QueryCache) -> None:
+    """What it makes is not what others have, and nothing of it stays when it is rolled back."""
+    seed(database)
+    with made(database, VIEW.format("genre"), DROP):
+        view = rows_of(database, "qc_view")
+        assert is_cached(view)
+        with transaction.atomic(database):
+            execute(database, DROP)
+            execute(database, VIEW.format("author"))
+            assert list(view.all()) == [("Ann",), ("Bob",)]
+            Author.objects.using(database).update(name="x")
+            assert list(view.all()) == [("x",), ("x",)]
+            transaction.set_rollback(True, using=database)
+        assert true_rows(view) == [("crime",), ("poetry",)]
+        assert is_cached(view)
+        Genre.objects.using(database).update(name="y")
+        assert true_rows(view) == [("y",), ("y",)]
+
+
+@pytest.mark.parametrize("database", ["sqlite", "sqlite_wal", "postgresql"], indirect=True)
+def test_other_connections_while_a_transaction_changes_the_schema(
+    database: str, cache: QueryCache
+) -> None:
+    seed(database)
+    with made(database, VIEW.format("genre"), DROP):
+        view = rows_of(database, "qc_view")
+        assert is_cached(view)
+        if database != "sqlite":
+            # Reading goes on meanwhile, and others find out what has been committed.
+            with transaction.atomic(database):
+                execute(database, "CREATE TABLE qc_new (id int)")
+                assert elsewhere(lambda: list(view.all())) == [("crime",), ("poetry",)]
+                transaction.set_rollback(True, using=database)
+        with transaction.atomic(database):
+            execute(database, DROP)
+            execute(database, VIEW.format("author"))
+        assert true_rows(view) == [("Ann",), ("Bob",)]
+        Author.objects.using(database).update(name="x")
+        assert true_rows(view) == [("x",), ("x",)]
+
+
+@every
+def test_temporary_tables_leave_the_catalogue_alone(
+    database: str, cache: QueryCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genres = Genre.objects.using(database).order_by("pk").values_list("name")
+    assert is_cached(genres)
+    found = catalogue_reads(monkeypatch)
+    execute(database, "CREATE TEMPORARY TABLE qc_mine (id int)")
+    execute(database, "INSERT INTO qc_mine VALUES (1)")
+    execute(database, "DROP TABLE qc_mine")
+    assert querycache.explain(genres.all()).hit
+    assert found == []
+
+
+@on_postgresql
+def test_a_change_that_is_hidden_in_a_block(database: str, cache: QueryCache) -> None:
+    seed(database)
+    with made(database, VIEW.format("genre"), DROP):
+        view = rows_of(database, "qc_view")
+        assert is_cached(view)
+        script = f"DO $$ BEGIN {DROP}; EXECUTE '{VIEW.format('author')}'; END $$"
+        execute(database, script)
+        assert true_rows(view) == [("Ann",), ("Bob",)]
+        Author.objects.using(database).update(name="x")
+        assert true_rows(view) == [("x",), ("x",)]
+
+
+@on_sqlite
+def test_the_command_tells_of_changes_from_outside(database: str, cache: QueryCache) -> None:
+    seed(database)
+    with made(database, VIEW.format("genre"), DROP):
+        view = rows_of(database, "qc_view")
+        assert is_cached(view)
+        outside = sqlite3.connect(connections[database].settings_dict["NAME"])
+        outside.executescript(f"{DROP}; {VIEW.format('author')};")
+        outside.close()
+        call_command("querycache", "refresh", using=database, json=True, stdout=io.StringIO())
+        assert true_rows(view) == [("Ann",), ("Bob",)]
+        Author.objects.using(database).update(name="x")
+        assert true_rows(view) == [("x",), ("x",)]
+
+
+@every
+def test_a_broken_reading_is_not_remembered(database: str, cache: QueryCache) -> None:
+    """Nothing is cached and every write counts for everything until it can be read."""
+    connection: Any = connections[database]
+    connection.ensure_connection()
+    real = connection.create_cursor
+
+    class Broken:
+        def execute(self, *args: object) -> None:
+            raise connection.Database.OperationalError("gone")
+
+        def close(self) -> None: ...
+
+    genres = Genre.objects.using(database).order_by("pk").values_list("name")
+    connection.create_cursor = lambda name=None: Broken()
+    try:
+        explanation = querycache.explain(genres.all())
+        assert not explanation.cacheable
+        assert "catalogue" in explanation.reason
+        state = transaction_of(connection)
+        effect = state.database.effect(state, "UPDATE library_genre SET name = 'x'")
+        assert effect is not None
+        assert effect.writes == {"*"}
+    finally:
+        connection.create_cursor = real
+    assert is_cached(genres)
+    effect = state.database.effect(state, "UPDATE library_genre SET name = 'x'")
+    assert effect is not None
+    assert effect.writes == {"library_genre"}
+
+
+@pytest.mark.parametrize("database", ["sqlite_wal"], indirect=True)
+def test_a_catalogue_that_is_read_in_an_old_snapshot(database: str, cache: QueryCache) -> None:
+    """What the transaction sees of the schema is from before the change, the stamp from after."""
+    seed(database)
+    with made(database, VIEW.format("genre"), DROP):
+        view = rows_of(database, "qc_view")
+        with transaction.atomic(database):
+            with connections[database].cursor() as cursor:
+                cursor.execute("SELECT count(*) FROM library_genre")
+                cursor.fetchall()
+            elsewhere(lambda: run(database, DROP, VIEW.format("author")))
+            assert list(view.all()) == [("crime",), ("poetry",)]
+        assert is_cached(view)
+        Author.objects.using(database).update(name="x")
+        assert true_rows(view) == [("x",), ("x",)]
+
+
+@on_sqlite
+def test_an_attached_database_is_not_cached(
+    database: str, cache: QueryCache, tmp_path: Path
+) -> None:
+    path = tmp_path / "attached.db"
+    outside = sqlite3.connect(path)
+    outside.executescript(
+        "CREATE TABLE qc_far (id int, name text); INSERT INTO qc_far VALUES (1, 'a')"
+    )
+    far = rows_of(database, "qc_far")
+    execute(database, f"ATTACH '{path}' AS far")
+    for name in ("a", "b", "c"):
+        outside.execute("UPDATE qc_far SET name = ?", [name])
+        outside.commit()
+        for _ in range(2):
+            assert list(far.all()) == [(name,)]
+    outside.close()
