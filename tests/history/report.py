@@ -111,25 +111,36 @@ def faults(rows: Iterable[dict[str, Any]]) -> str:
         label = row["label"]
         found = sums.setdefault(
             label,
-            {"promise": row["promise"], "on": {}, "tried": 0, "reads": 0, "seen": {}, "refused": 0},
+            {
+                "promise": row["promise"],
+                "on": {},
+                "tried": 0,
+                "reads": 0,
+                "seen": {},
+                "refused": 0,
+                "lag": 0.0,
+            },
         )
         found["on"][f"{row['database']} {row['store']}"] = None
         found["tried"] += row["tried"]
         found["reads"] += row["reads"]
         found["refused"] += row["writes"].get("refused", 0)
+        found["lag"] = max(found["lag"], row["worst lag in ms"])
         for kind, number in row["faults"].items():
             found["seen"][kind] = found["seen"].get(kind, 0) + number
     lines = []
     for label, found in sums.items():
         wrong = ", ".join(f"{number} {kind}" for kind, number in found["seen"].items())
+        if wrong:
+            wrong += f", by {found['lag']:.0f} ms at most"
         refused = f"; {found['refused']} writes refused" if found["refused"] else ""
         lines.append(
             [
                 *(label, found["promise"], (wrong or "nothing stale") + refused),
-                *(found["tried"], found["reads"], len(found["on"])),
+                *(found["tried"], found["reads"], "; ".join(found["on"])),
             ]
         )
-    return table(["fault", "promised", "seen", "tried", "reads", "pairs"], lines)
+    return table(["fault", "promised", "seen", "tried", "reads", "on"], lines)
 
 
 def together(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
