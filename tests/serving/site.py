@@ -109,17 +109,18 @@ class Site:
                         pipe.close()
 
     @contextlib.contextmanager
-    def served(self, folder: Path, *command: str) -> Iterator[Server]:
+    def served(self, folder: Path, *command: str, answers: str = "/sync/read/") -> Iterator[Server]:
         """Have a web server run for the length of a block.
 
         Args:
             folder: where its output goes.
             command: the arguments of Python, with ``{port}`` in the place of the port.
+            answers: the page that it serves when it is up.
         """
         server = Server(free_port())
         told = [part.replace("{port}", str(server.port)) for part in command]
         with self.process(folder, *told) as process:
-            server.wait(process)
+            server.wait(process, answers)
             yield server
 
 
@@ -133,12 +134,12 @@ class Server:
 
     port: int
 
-    def wait(self, process: subprocess.Popen[str]) -> None:
-        """Wait until it answers."""
+    def wait(self, process: subprocess.Popen[str], page: str) -> None:
+        """Wait until it serves a page."""
         deadline = time.monotonic() + PATIENCE
         while True:
             with contextlib.suppress(OSError, http.client.HTTPException):
-                self.get("/sync/read/")
+                self._request(page)
                 return
             assert process.poll() is None, "the server has ended"
             assert time.monotonic() < deadline, "the server does not come up"
@@ -146,13 +147,17 @@ class Server:
 
     def get(self, path: str) -> Any:
         """Return what a page says; None for a page that says nothing."""
+        body = self._request(path)
+        return json.loads(body) if body else None
+
+    def _request(self, path: str) -> bytes:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             connection.request("GET", path)
             response = connection.getresponse()
             body = response.read()
             assert response.status in (200, 204), (path, response.status, body[:500])
-            return json.loads(body) if body else None
+            return body
         finally:
             connection.close()
 
