@@ -27,10 +27,15 @@ from tests.django_suite.sdist import source_of
 HERE = Path(__file__).parent
 PROJECTS: dict[str, dict[str, Any]] = tomllib.loads((HERE / "projects.toml").read_text())
 
-#: What `assertNumQueries` of Django and `django_assert_num_queries` of pytest-django say.
+#: What `assertNumQueries` and pytest-django's `django_assert_num_queries` say, and pytest of a line
+#: that looks at the length of Django's log.
 COUNTS = Expected(
     "it counts queries, and a hit is none",
-    re.compile(r"\d+ queries executed, \d+ expected|Expected to perform \d+ queries"),
+    re.compile(
+        r"\d+ queries executed, \d+ expected|Expected to perform \d+ queries"
+        r"|^> +self\.assertEqual\(len\(connection\.queries\), .*\nE +Assert\w+: \d+ != \d+$",
+        re.MULTILINE,
+    ),
 )
 
 
