@@ -41,6 +41,7 @@ def invalidate(*targets: Target, using: str | None = None) -> None:
         connection = connections[alias]
         transaction = transaction_of(connection)
         database = transaction.database
+        database.watch.announces(transaction)
         # What the database changed in turn when the write happened: triggers, foreign keys.
         tables = tables if EVERYTHING in tables else database.written(transaction, tables)
         if transaction.open:

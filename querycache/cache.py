@@ -22,6 +22,7 @@ from querycache.exceptions import StoreUnavailable
 from querycache.keys import entry_key
 from querycache.leases import Lease, LeaseKeeper
 from querycache.near import NearCache
+from querycache.serving import Claim
 from querycache.stores.base import Store, StoreError, StoreUnusable
 
 if TYPE_CHECKING:
@@ -89,6 +90,11 @@ class QueryCache:
         if self.near is not None and self.config.near == "push":
             self.near.follower = store.follow()
         return store
+
+    @cached_property
+    def claim(self) -> Claim:
+        """The store, as databases name it."""
+        return Claim(self.store, self.config.lease_ms)
 
     @property
     def up(self) -> bool:
@@ -272,12 +278,17 @@ class QueryCache:
                 self.failed(error)
             else:
                 return lease
-        if self.config.on_store_failure == "raise":
-            raise StoreUnavailable(
-                "the write was refused: querycache's store cannot be told of it"
-                ' (ON_STORE_FAILURE is "raise")'
-            )
+        self.refuse("querycache's store cannot be told of it")
         return None
+
+    def refuse(self, reason: str) -> None:
+        """Raise where a write that readers do not hear of may not go on.
+
+        Raises:
+            StoreUnavailable: `ON_STORE_FAILURE` is ``"raise"``.
+        """
+        if self.config.on_store_failure == "raise":
+            raise StoreUnavailable(f'the write was refused: {reason} (ON_STORE_FAILURE is "raise")')
 
     def end(self, keys: Sequence[bytes], lease: Lease | None) -> None:
         """Announce that a write is over, whatever became of it; never raises."""

@@ -17,6 +17,7 @@ Those that ask a database are in `catalogue_checks`.
 | W003 | a ``LEASE`` no longer than the ``TIMEOUT`` |
 | W004 | ``NEAR`` is ``"push"`` and the store is no Redis that stands alone |
 | W020 | a database without the tables of this app: the journal cannot be kept |
+| W021 | a database that is served by another store than the one that ``STORE`` leads to |
 | W010 | with ``--deploy``: a store that serves the processes of one machine only |
 | W011 | with ``--deploy``: a store that serves one process only |
 | W012 | with ``--deploy``: a server that may evict stamps (``maxmemory-policy`` is ``allkeys-…``) |
@@ -40,6 +41,8 @@ from querycache.cache import FAILURES
 from querycache.catalogue_checks import check_catalogue
 from querycache.eviction import concern
 from querycache.install import open_from
+from querycache.runtime import runtime, transaction_of
+from querycache.serving import Serving, trouble
 from querycache.stores import open_store
 from querycache.stores.base import StoreUnusable
 
@@ -60,6 +63,7 @@ def register() -> None:
         checks.register(check, TAG, checks.Tags.caches, deploy=True)
     checks.register(check_tables, TAG, checks.Tags.database)
     checks.register(check_catalogue, TAG, checks.Tags.database)
+    checks.register(check_serving, TAG, checks.Tags.database)
 
 
 def check_settings(app_configs: AppConfigs, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -256,6 +260,36 @@ def check_eviction(app_configs: AppConfigs, **kwargs: Any) -> list[checks.CheckM
         return []
     number = "querycache.W013" if found.refuses else "querycache.W012"
     return [checks.Warning(found.text, found.hint, obj=_OBJ, id=number)]
+
+
+def check_serving(
+    app_configs: AppConfigs, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[checks.CheckMessage]:
+    """Report databases that name another store than this process's."""
+    installed = runtime.current
+    found: list[checks.CheckMessage] = []
+    for alias in databases or ():
+        connection = connections[alias]
+        if installed is None or not installed.serves(connection):
+            continue
+        watch = transaction_of(connection).database.watch
+        try:
+            named, serving = (None, None) if watch.private else watch.served.ask(connection)
+        except trouble(connection):
+            # Others say what is wrong.
+            continue
+        if named is not None and serving is Serving.OTHER:
+            found.append(
+                checks.Warning(
+                    f"The database {alias} is served by another store: {named.label}.",
+                    f"This process uses {installed.cache.claim.label}, serves nothing, and cannot "
+                    "announce its writes. Give it the same STORE and KEY_PREFIX, or run "
+                    "manage.py querycache adopt.",
+                    obj=_OBJ,
+                    id="querycache.W021",
+                )
+            )
+    return found
 
 
 def _raw() -> object:

@@ -174,7 +174,7 @@ def _look_shared(
     if not cache.up:
         return _miss("the store is down")
     if not transaction.database.watch.clear(transaction):
-        return _miss("the journal of the database is not read yet")
+        return _miss(transaction.database.watch.served.why_not)
     if clock is None and (declined := _declined(transaction, plan)) is not None:
         return _miss(declined)
     try:

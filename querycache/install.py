@@ -8,6 +8,7 @@ installed.
 
 from __future__ import annotations
 
+import logging
 import os
 import weakref
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from django.db.backends.base.creation import BaseDatabaseCreation
 from django.db.backends.base.operations import BaseDatabaseOperations
 from django.db.backends.utils import CursorWrapper
 
-from querycache import conf, cursors
+from querycache import conf, cursors, journal
 from querycache.cache import QueryCache
 from querycache.compiler import cached_class, local
 from querycache.keys import EVERYTHING, database_identity
@@ -33,6 +34,8 @@ from querycache.writes import send
 
 #: The attribute of a connection whose test database is being created.
 _CREATED = "_querycache_created"
+
+logger = logging.getLogger("querycache.journal")
 
 
 def install() -> None:
@@ -287,3 +290,17 @@ def _made_anew(connection: BaseDatabaseWrapper, settings_dict: dict[str, Any]) -
         database = installed.database(connection, identity)
         installed.cache.end([database.stamp_key(EVERYTHING)], None)
         database.schema_changed()
+        forget_store(connection, settings_dict)
+        database.watch.expire()
+
+
+def forget_store(connection: BaseDatabaseWrapper, settings_dict: dict[str, Any]) -> None:
+    """Have a database name no store, which it may have from a template or an earlier run."""
+    if connection.vendor == "sqlite" and connection.is_in_memory_db():  # type: ignore[attr-defined]
+        return
+    try:
+        with journal.apart(connection) as other:
+            other.settings_dict["NAME"] = settings_dict["NAME"]
+            journal.forget_store(other)
+    except journal.errors(connection) as error:
+        logger.debug("%s may name another store: %s", settings_dict["NAME"], error)

@@ -7,6 +7,7 @@ share; only their clocks are spelled differently.
 
 from __future__ import annotations
 
+import enum
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 JOURNAL = "querycache_journal"
+STORE = "querycache_store"
 
 #: Rows that one look brings; a longer journal is read in several.
 MOST_ROWS = 5000
@@ -46,6 +48,25 @@ _EXISTS = {
 }
 
 
+class Moment(enum.Enum):
+    """When a write is announced, seen from the open transaction."""
+
+    COMMIT = "the next statement commits it and does nothing else"
+    WITHIN = "the next statement may commit it, and writes"
+    ALONE = "the next statement writes and is no part of any"
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A write that is in the journal.
+
+    Args:
+        holder: its name while it is not over; empty where its rows are part of its transaction.
+    """
+
+    holder: str
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A row of the journal.
@@ -63,6 +84,38 @@ class Row:
     holder: str
     written: int
     age: int
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The store that a database names as the one that serves it.
+
+    Args:
+        store: what the store says it is, see `Store.identity`.
+        label: where it was said to be.
+        seen: when a process that uses it was last here, in ms since 1970 by the database's clock.
+        unseen: ms since then.
+        moved: ms since the database was moved to it, very many where it has had no other.
+    """
+
+    store: str
+    label: str
+    seen: int
+    unseen: int
+    moved: int
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look finds.
+
+    Args:
+        named: the store; None where the database names none yet.
+        rows: of the journal.
+    """
+
+    named: Named | None
+    rows: list[Row]
 
 
 def errors(connection: BaseDatabaseWrapper) -> tuple[type[Exception], ...]:
@@ -87,15 +140,71 @@ def exists(connection: BaseDatabaseWrapper) -> bool:
     return bool(_all(connection, _EXISTS[connection.vendor]))
 
 
-def look(connection: BaseDatabaseWrapper) -> list[Row]:
-    """Return the rows of the journal, those of writes that are over first, `MOST_ROWS` at most."""
+def look(connection: BaseDatabaseWrapper) -> Look:
+    """Return the store, and the journal: writes that are over first, `MOST_ROWS` at most."""
     now = _NOW[connection.vendor]
     found = _all(
         connection,
-        f"SELECT id, dependency, holder, written, {now} - written FROM {JOURNAL}"  # noqa: S608
-        f" ORDER BY holder, id LIMIT {MOST_ROWS}",
+        f"SELECT s.store, s.label, s.seen, {now} - s.seen, {now} - s.since,"  # noqa: S608
+        f" j.id, j.dependency, j.holder, j.written, {now} - j.written"
+        f" FROM (SELECT 1 AS one) o LEFT JOIN {STORE} s ON s.id = o.one"
+        f" LEFT JOIN {JOURNAL} j ON o.one = 1"
+        f" ORDER BY j.holder, j.id LIMIT {MOST_ROWS}",
     )
-    return [Row(*row) for row in found]
+    return Look(
+        None if found[0][0] is None else Named(*found[0][:5]),
+        [Row(*row[5:]) for row in found if row[5] is not None],
+    )
+
+
+def claim(connection: BaseDatabaseWrapper, store: str, label: str) -> None:
+    """Name the store that serves a database which names none yet; fails where one was quicker."""
+    now = _NOW[connection.vendor]
+    _run(
+        connection,
+        f"INSERT INTO {STORE} (id, store, label, seen, since)"  # noqa: S608
+        f" VALUES (1, %s, %s, {now}, 0)",
+        [store, label],
+    )
+
+
+def renew(connection: BaseDatabaseWrapper, named: Named) -> None:
+    """Note that the store is in use; fails at once where a writer holds SQLite's only lock."""
+    now = _NOW[connection.vendor]
+    with _impatient(connection):
+        _run(
+            connection,
+            f"UPDATE {STORE} SET seen = {now} WHERE id = 1 AND store = %s",  # noqa: S608
+            [named.store],
+        )
+
+
+def move(
+    connection: BaseDatabaseWrapper, named: Named, store: str, label: str, *, fresh: bool
+) -> bool:
+    """Name another store; tells whether the row was still as it was found.
+
+    Args:
+        connection: in autocommit.
+        named: what the row was found to be.
+        store: the other.
+        label: where it is.
+        fresh: whether nothing can be on its way to the old one.
+    """
+    now = _NOW[connection.vendor]
+    with closing(connection.create_cursor()) as cursor:
+        cursor.execute(
+            f"UPDATE {STORE} SET store = %s, label = %s, seen = {now},"  # noqa: S608
+            f" since = {'0' if fresh else now} WHERE id = 1 AND store = %s AND seen = %s",
+            [store, label, named.store, named.seen],
+        )
+        return bool(cursor.rowcount == 1)
+
+
+def forget_store(connection: BaseDatabaseWrapper) -> None:
+    """Have the database name no store."""
+    if supported(connection) and exists(connection):
+        _run(connection, f"DELETE FROM {STORE}")  # noqa: S608
 
 
 def record(connection: BaseDatabaseWrapper, dependencies: Iterable[str], holder: str) -> None:
@@ -159,7 +268,6 @@ def apart(connection: BaseDatabaseWrapper) -> Iterator[BaseDatabaseWrapper]:
     if isinstance(options, dict):
         options.pop("pool", None)
     try:
-        other.ensure_connection()
         yield other
     finally:
         other.close()
@@ -183,6 +291,7 @@ def _parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 
 def _run(connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any] | None = None) -> None:
+    connection.ensure_connection()
     with closing(connection.create_cursor()) as cursor:
         cursor.execute(sql, params)
 

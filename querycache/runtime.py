@@ -65,7 +65,11 @@ class Installed:
                     self.cache,
                     self.selection,
                 )
-                private = identity.startswith(MemoryNames.START)
+                # Django makes and drops databases through a connection that has no alias.
+                private = (
+                    identity.startswith(MemoryNames.START)
+                    or connection.alias not in connections.settings
+                )
                 found.watch = Watch(self.cache, found, private=private)
                 self.cache.watches.add(found.watch)
                 # In-memory databases come and go with their connections.

@@ -8,13 +8,13 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from querycache.dependencies import Database
+from querycache.journal import Moment
 from querycache.keys import EVERYTHING
 from querycache.overlay import Overlay
 from querycache.plans import Effect
 from querycache.rawsql import Kind, Statement
 from querycache.session import Session
 from querycache.snapshots import Snapshot, takes_no_state
-from querycache.watch import Moment
 from querycache.writes import Write
 
 if TYPE_CHECKING:

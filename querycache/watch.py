@@ -13,20 +13,19 @@ stamps of what it finds there change, and only then deletes the rows. Rows come 
 
 from __future__ import annotations
 
-import enum
 import logging
 import math
 import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.db import connections
 
 from querycache import journal
 from querycache.leases import clock
+from querycache.serving import LOOK, Served, Serving
 from querycache.session import Isolation
 
 if TYPE_CHECKING:
@@ -38,30 +37,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("querycache.journal")
 
-#: Seconds for which a look at the journal is good.
-LOOK_EVERY = 1.0
+#: Seconds for which a look is good.
+LOOK_EVERY = LOOK / 1000
+
+#: Seconds for which the tables must be missing before it is worth a line in the log: a command that
+#: makes them is none.
+MISSING_FOR = 60.0
 
 #: ms after which a writer that has not taken its name off its rows is taken for dead.
 ABANDONED = 3600 * 1000
-
-
-class Moment(enum.Enum):
-    """When a write is announced, seen from the open transaction."""
-
-    COMMIT = "the next statement commits it and does nothing else"
-    WITHIN = "the next statement may commit it, and writes"
-    ALONE = "the next statement writes and is no part of any"
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """A write that is in the journal.
-
-    Args:
-        holder: its name while it is not over; empty where its rows are part of its transaction.
-    """
-
-    holder: str
 
 
 class Watch:
@@ -78,7 +62,8 @@ class Watch:
         self.until = math.inf if private else 0.0
         self._cache = cache
         self._database = database
-        self._private = private
+        #: Whether no other process can reach the database, so that nothing is looked for.
+        self.private = private
         self._state = threading.Lock()
         self._looking = threading.Lock()
         # Raised by whatever makes a look that has begun worthless.
@@ -90,6 +75,11 @@ class Watch:
         self._told: frozenset[tuple[int, int]] = frozenset()
         # A look has succeeded, so one in a transaction cannot fail and break it.
         self._proven = False
+        #: Whether the store is the one that the database names.
+        self.served = Served(cache, database)
+        self._judged = 0.0
+        self._looker = 0
+        self._missing_since: float | None = None
         self._said: set[str] = set()
         self._recording = False
 
@@ -124,15 +114,17 @@ class Watch:
         Returns:
             Whether the store knows of all that is in it; None when it was not looked at.
         """
-        if self._private or not self._proven:
+        if self.private or not self._proven:
             return None
         connection = transaction.connection
         try:
-            rows = journal.look(connection)
+            look = journal.look(connection)
+            serving = self.served.judge(connection, look.named, autocommit=False)
         except journal.errors(connection):
             self._proven = False
             raise
-        return not self._in_flight and len(rows) < journal.MOST_ROWS and self._tell(rows)
+        whole = not self._in_flight and len(look.rows) < journal.MOST_ROWS
+        return whole and serving is Serving.OURS and self._tell(look.rows)
 
     def expire(self) -> None:
         """Have the journal read before anything is served again."""
@@ -140,7 +132,7 @@ class Watch:
             self._expire()
 
     def _expire(self) -> None:
-        if not self._private:
+        if not self.private:
             self._expired += 1
             self.until = self._again = 0.0
 
@@ -148,19 +140,22 @@ class Watch:
         """Forget what threads of the parent were doing when it forked."""
         self._state = threading.Lock()
         self._looking = threading.Lock()
-        self._in_flight = 0
+        self._in_flight = self._looker = 0
+        # A store within the process is another in each.
+        self._judged = 0.0
         self._expire()
 
     def _look(self, transaction: Transaction, thorough: bool) -> None:
         expired = self._expired
         started = clock()
         clear = False
+        self._looker = threading.get_ident()
         try:
             with self._reading(transaction, thorough) as connection:
                 if connection is None:
                     return
                 own = connection is transaction.connection
-                clear = self._read(connection, may_delete=not (own and transaction.open))
+                clear = self._read(connection, autocommit=not (own and transaction.open))
         except journal.errors(transaction.connection) as error:
             self._proven = False
             self._say(
@@ -168,6 +163,9 @@ class Watch:
                 transaction.connection.alias,
                 error,
             )
+        finally:
+            self._looker = 0
+            self._judged = started + LOOK_EVERY
         with self._state:
             if expired == self._expired and not self._in_flight:
                 self._again = started + LOOK_EVERY
@@ -194,6 +192,9 @@ class Watch:
             else:
                 with journal.apart(connection) as other:
                     yield other
+        elif transaction.open and transaction.written and connection.vendor == "sqlite":
+            # It holds the only lock for writing, so what it sees is what is committed now.
+            yield connection
         elif transaction.open and not thorough:
             # A snapshot shows the journal of its beginning.
             yield None
@@ -202,24 +203,35 @@ class Watch:
             with journal.apart(connection) as other:
                 yield other
 
-    def _read(self, connection: BaseDatabaseWrapper, *, may_delete: bool) -> bool:
-        """Act upon the journal; tells whether the store knows of all that is in it."""
+    def _read(self, connection: BaseDatabaseWrapper, *, autocommit: bool) -> bool:
+        """Act upon what the database says; tells whether the store may be used for reads."""
         if not (self._proven or (journal.supported(connection) and journal.exists(connection))):
-            self._say_missing(connection)
+            self._missing(connection)
             return True
         while True:
-            rows = journal.look(connection)
+            look = journal.look(connection)
             self._proven = True
-            if not rows:
-                self._told = frozenset()
-                return True
-            if not self._tell(rows):
+            serving = self.served.judge(connection, look.named, autocommit=autocommit)
+            if serving is None or serving is Serving.OTHER:
                 return False
-            over = {_name(row) for row in rows if not row.holder or row.age > ABANDONED}
-            self._told |= over
-            more = len(rows) == journal.MOST_ROWS
-            if not (may_delete and over and self._delete(connection, over)) or not more:
-                return not more
+            if not self._take_in(connection, look.rows, autocommit=autocommit):
+                return False
+            if len(look.rows) < journal.MOST_ROWS:
+                return serving is Serving.OURS
+
+    def _take_in(
+        self, connection: BaseDatabaseWrapper, rows: list[journal.Row], *, autocommit: bool
+    ) -> bool:
+        """Tell the store what the journal has; tells whether it knows, and has room for more."""
+        if not rows:
+            self._told = frozenset()
+            return True
+        if not self._tell(rows):
+            return False
+        over = {_name(row) for row in rows if not row.holder or row.age > ABANDONED}
+        self._told |= over
+        deleted = autocommit and over and self._delete(connection, over)
+        return bool(deleted) or len(rows) < journal.MOST_ROWS
 
     def _tell(self, rows: list[journal.Row]) -> bool:
         names = {row.dependency for row in rows if _name(row) not in self._told}
@@ -237,25 +249,53 @@ class Watch:
         self._told -= rows
         return True
 
+    # -- the store -----------------------------------------------------------------------------
+
+    def announces(self, transaction: Transaction) -> bool:
+        """Tell whether readers of the database hear of writes that this process's store is told of.
+
+        Looks where the last look is old, so it comes before what is written can be committed.
+        """
+        due = clock() >= self._judged and not (self.private or self._cache.breaker.down)
+        # A receiver of `connection_created` may write.
+        if due and self._looker != threading.get_ident():
+            with self._looking:
+                if clock() >= self._judged:
+                    self._look(transaction, thorough=True)
+        return not self.served.elsewhere
+
+    def was_moved(self, transaction: Transaction) -> bool:
+        """Tell whether another store serves the database by now.
+
+        Args:
+            transaction: of a connection on which nothing may be begun.
+        """
+        try:
+            with journal.apart(transaction.connection) as other, self._looking:
+                self._proven = self._read(other, autocommit=True) or self._proven
+        except journal.errors(transaction.connection) as error:
+            logger.debug("whether the database was moved cannot be told: %s", error)
+        return self.served.elsewhere
+
     # -- writes --------------------------------------------------------------------------------
 
     def record(
-        self, transaction: Transaction, tables: frozenset[str], moment: Moment
-    ) -> Recorded | None:
+        self, transaction: Transaction, tables: frozenset[str], moment: journal.Moment
+    ) -> journal.Recorded | None:
         """Write down a write that the store could not be told of, before it can commit.
 
         Returns:
             What `over` takes; None where it could not be written down.
         """
         connection = transaction.connection
-        if self._private or not journal.supported(connection):
+        if self.private or not journal.supported(connection):
             return None
-        holder = "" if moment is Moment.COMMIT else secrets.token_hex(16)
+        holder = "" if moment is journal.Moment.COMMIT else secrets.token_hex(16)
         with self._state:
             self._in_flight += 1
             self._expire()
         try:
-            if moment is not Moment.ALONE:
+            if moment is not journal.Moment.ALONE:
                 journal.record_inside(connection, tables, holder)
             elif transaction.open:
                 # It does not wait for the open transaction, nor may its row.
@@ -273,9 +313,9 @@ class Watch:
                 "writes that the store cannot be told of go into the journal of %s",
                 connection.alias,
             )
-        return Recorded(holder)
+        return journal.Recorded(holder)
 
-    def over(self, transaction: Transaction, recorded: Recorded) -> None:
+    def over(self, transaction: Transaction, recorded: journal.Recorded) -> None:
         """Note that a write that was recorded is over, whatever became of it."""
         try:
             if recorded.holder:
@@ -286,7 +326,7 @@ class Watch:
     def record_after(self, transaction: Transaction, tables: frozenset[str]) -> bool:
         """Write down what has been committed already; tells whether that went well."""
         connection = transaction.connection
-        if self._private or not journal.supported(connection):
+        if self.private or not journal.supported(connection):
             return False
         try:
             # Autocommit may still be off, and what is open now is not to be committed.
@@ -323,8 +363,11 @@ class Watch:
 
     # -- the log -------------------------------------------------------------------------------
 
-    def _say_missing(self, connection: BaseDatabaseWrapper) -> None:
-        if self._cache.journals:
+    def _missing(self, connection: BaseDatabaseWrapper) -> None:
+        self.served.now = Serving.OURS
+        if self._missing_since is None:
+            self._missing_since = clock()
+        if self._cache.journals and clock() - self._missing_since >= MISSING_FOR:
             self._say(
                 "%s has no table %s: writes that the store cannot be told of are remembered by"
                 " this process alone; run `manage.py migrate`",

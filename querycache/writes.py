@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from querycache.keys import ELSEWHERE
+from querycache.leases import clock
 from querycache.signals import invalidated
 
 if TYPE_CHECKING:
+    from querycache.journal import Moment, Recorded
     from querycache.leases import Lease
     from querycache.transactions import Transaction
-    from querycache.watch import Moment, Recorded
 
 
 class Write:
@@ -25,28 +26,46 @@ class Write:
         StoreUnavailable: it may not go on, see `ON_STORE_FAILURE`.
     """
 
-    __slots__ = ("_keys", "_lease", "_recorded", "_tables", "_transaction")
+    __slots__ = ("_begun", "_keys", "_lease", "_recorded", "_tables", "_transaction")
 
     def __init__(self, transaction: Transaction, tables: frozenset[str], moment: Moment) -> None:
         cache = transaction.cache
+        watch = transaction.database.watch
         self._transaction = transaction
         self._tables = tables
         self._keys = transaction.database.stamp_keys(tables)
-        self._lease = cache.begin(self._keys)
+        self._lease: Lease | None = None
         self._recorded: Recorded | None = None
+        self._begun = clock()
+        if watch.announces(transaction):
+            self._lease = cache.begin(self._keys)
+        elif cache.strict:
+            cache.refuse("the database is served by another store than querycache's here")
         if self._lease is None and cache.strict and cache.journals:
-            self._recorded = transaction.database.watch.record(transaction, tables, moment)
+            self._recorded = watch.record(transaction, tables, moment)
 
     def end(self) -> None:
         """Announce that it is over, whatever became of it."""
         transaction = self._transaction
+        cache = transaction.cache
+        watch = transaction.database.watch
         if self._recorded is not None:
             # Whoever reads the journal tells the store; it is told now if that can be.
-            transaction.cache.told(self._keys, None)
-            transaction.database.watch.over(transaction, self._recorded)
+            if not watch.served.elsewhere:
+                cache.told(self._keys, None)
+            watch.over(transaction, self._recorded)
         else:
             tell(transaction, self._tables, self._lease)
+            if self._lease is not None and clock() - self._begun > cache.lease:
+                self._look_back()
         announce(transaction, self._tables)
+
+    def _look_back(self) -> None:
+        """Note a write that ran for so long that its database may name another store by now."""
+        transaction = self._transaction
+        watch = transaction.database.watch
+        if watch.was_moved(transaction) and transaction.cache.journals:
+            watch.record_after(transaction, self._tables)
 
 
 def tell(transaction: Transaction, tables: frozenset[str], lease: Lease | None = None) -> None:
@@ -58,11 +77,14 @@ def tell(transaction: Transaction, tables: frozenset[str], lease: Lease | None =
         lease: on their stamps, where there is one.
     """
     cache = transaction.cache
-    database = transaction.database
-    keys = database.stamp_keys(tables)
-    if cache.told(keys, lease):
+    watch = transaction.database.watch
+    keys = transaction.database.stamp_keys(tables)
+    elsewhere = lease is None and watch.served.elsewhere
+    if not elsewhere and cache.told(keys, lease):
         return
-    if not (cache.journals and database.watch.record_after(transaction, tables)):
+    # Readers on another store hear of it through the journal or not at all.
+    recorded = cache.journals and watch.record_after(transaction, tables)
+    if not (recorded or elsewhere):
         cache.owe(keys)
 
 

@@ -191,6 +191,13 @@ class HookedStore(Store):
         with self._step("clock"):
             return self.inner.clock()
 
+    def identity(self, proposed: bytes) -> bytes:
+        return self.inner.identity(proposed)
+
+    @property
+    def place(self) -> str:
+        return self.inner.place
+
     def clear(self) -> None:
         self.inner.clear()
 

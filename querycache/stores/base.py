@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from querycache.stamps import Clock
+from querycache.stores import places
 
 
 class StoreError(Exception):
@@ -155,6 +156,26 @@ class Store(ABC):
         Every stamp that is settled from now on for a write that is not over yet has a greater
         sequence, or another era in the first bytes of its nonce.
         """
+
+    def identity(self, proposed: bytes) -> bytes:
+        """Return what tells this store from every other, kept beside the stamps.
+
+        Args:
+            proposed: kept from now on where the store has nothing: 32 hexadecimal digits.
+        """
+        key = f"{self.options.prefix}:store".encode()
+        found = self.read(key, ())[0]
+        if found is None:
+            self.write(key, proposed, None)
+            # Another process may have come first. One that comes between the two steps is found out
+            # at the next look.
+            found = self.read(key, ())[0] or proposed
+        return found
+
+    @property
+    def place(self) -> str:
+        """Where the store is, for people, without passwords; two stores at one place are one."""
+        return f"{type(self).__name__} {self.options.prefix} on {places.machine()}"
 
     def follow(self) -> Follower | None:
         """Return what follows the stamps of this store; None where the store does not tell."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar
 from urllib.parse import unquote
 
 from querycache import stamps as protocol
+from querycache.stores import places
 from querycache.stores.base import Store, StoreError, StoreInfo, StoreOptions, StoreUnusable
 from querycache.stores.lmdb_entries import Entries
 from querycache.stores.lmdb_files import check_folder, default_path, environment, lmdb
@@ -28,6 +29,7 @@ _PRUNE_EVERY = 64
 
 # No stamp has this key, since none begins with a zero byte.
 _SEQUENCE = b"\0sequence"
+_IDENTITY = b"\0store:"
 # It is never below a clock that does not go back, so it has one era.
 _ERA = bytes(protocol.ERA_BYTES)
 
@@ -146,6 +148,22 @@ class LmdbStore(Store):
         (found,) = self.stamps([_SEQUENCE])
         return protocol.Clock(int(found or 0), _ERA, time.time_ns() // 1_000_000)
 
+    def identity(self, proposed: bytes) -> bytes:
+        # Beside the stamps: what lets go of entries leaves it alone.
+        key = _IDENTITY + self.options.prefix.encode()
+        found = self.stamps([key])[0]
+        return found or self._change([key], lambda known, _: known or proposed)[0]
+
+    @property
+    def place(self) -> str:
+        try:
+            found = self.path.stat()
+        except OSError:
+            return super().place
+        # Containers may have one name, and each a folder of its own behind one path.
+        where = f"{os.path.realpath(self.path)} ({found.st_dev}:{found.st_ino})"
+        return f"lmdb {where} on {places.machine()} {self.options.prefix}"
+
     def _change(self, stamps: Sequence[bytes], change: _Change) -> list[bytes]:
         files = self._stamps
         files.check_process()
@@ -217,7 +235,7 @@ class LmdbStore(Store):
         there = cursor.first()
         while there:
             held = any(deadline > now for deadline in protocol.leases(cursor.value()).values())
-            there = cursor.next() if held or cursor.key() == _SEQUENCE else cursor.delete()
+            there = cursor.next() if held or cursor.key()[:1] == b"\0" else cursor.delete()
 
     # -- the rest ------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from querycache import stamps as protocol
 from querycache.stores import memcached_wire as wire
+from querycache.stores import places
 from querycache.stores.base import Store, StoreError, StoreInfo, StoreOptions, StoreUnusable
 from querycache.stores.memcached_wire import (
     Address,
@@ -133,6 +134,11 @@ class MemcachedStore(Store):
             generation = os.urandom(_GENERATION_BYTES)
             node.call(_set_generation, self._generation, generation)
             node.generation = generation
+
+    @property
+    def place(self) -> str:
+        nodes = ",".join(places.reached(node.where) for node in self._nodes)
+        return f"memcached {nodes} {self.options.prefix}"
 
     def info(self) -> StoreInfo:
         figures: list[dict[bytes, Any]] = [node.call(_stats) for node in self._nodes]

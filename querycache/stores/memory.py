@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from querycache import stamps as protocol
 from querycache.generations import Generations
+from querycache.stores import places
 from querycache.stores.base import Store, StoreInfo, StoreOptions, StoreUnusable
 from querycache.stores.forks import watch_forks
 from querycache.stores.urls import parse_size, query_of, split
@@ -57,6 +58,7 @@ class MemoryStore(Store):
         self._stamps: dict[bytes, bytes] = {}
         self._sequence = 0
         self._era = os.urandom(protocol.ERA_BYTES)
+        self._identity = os.urandom(16).hex().encode()
 
     # -- entries -------------------------------------------------------------------------------
 
@@ -120,6 +122,13 @@ class MemoryStore(Store):
     def clock(self) -> protocol.Clock:
         # Raised before any stamp shows it, so what is settled later is always above it.
         return protocol.Clock(self._sequence, self._era, time.time_ns() // 1_000_000)
+
+    def identity(self, proposed: bytes) -> bytes:
+        return self._identity
+
+    @property
+    def place(self) -> str:
+        return f"memory {self.options.prefix} of {places.process()}"
 
     # -- the rest ------------------------------------------------------------------------------
 

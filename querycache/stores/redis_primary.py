@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from querycache.stores import places
 from querycache.stores.base import StoreInfo, StoreOptions
 from querycache.stores.redis_commands import RedisCommands, figures, told
 from querycache.stores.redis_identity import remove
@@ -47,6 +48,11 @@ class PrimaryStore(RedisCommands):
             Link.ask_values, pack(b"MGET", *stamps), len(stamps)
         )
         return values
+
+    @property
+    def place(self) -> str:
+        server, _, number = self._place.name.rpartition("/")
+        return f"redis {places.reached(server)} database {number} {self.options.prefix}"
 
     def clear(self) -> None:
         self._links.call(remove, self._entries)

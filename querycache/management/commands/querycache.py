@@ -20,6 +20,7 @@ from querycache.conf import shown_store
 from querycache.eviction import concern
 from querycache.explanation import explain
 from querycache.runtime import runtime, transaction_of
+from querycache.serving import Serving, trouble
 from querycache.targets import aliases
 
 
@@ -45,7 +46,9 @@ class Command(BaseCommand):
         why.add_argument("--using", default=DEFAULT_DB_ALIAS, help="alias of the database")
         why.add_argument("--order-by", nargs="*", default=[], help="fields to order by")
         why.add_argument("--limit", type=int, help="the first so many rows")
-        for action in (status, drop, anew, why):
+        adopt = actions.add_parser("adopt", help="have this store serve a database from now on")
+        adopt.add_argument("--using", help="alias of the database; default: all that are cached")
+        for action in (status, drop, anew, why, adopt):
             action.add_argument("--json", action="store_true", help="print JSON for programs")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -77,6 +80,7 @@ class Command(BaseCommand):
                 found = _catalogue(connection)
                 identity = transaction_of(connection).database.identity
                 databases |= {f"database {connection.alias}": identity, **found}
+                databases[f"served by {connection.alias}"] = _server(connection)
         try:
             info = cache.store.info()
         except FAILURES as error:
@@ -97,6 +101,27 @@ class Command(BaseCommand):
         if (concerned := concern(info, cache.config.ttl)) is not None:
             data["warning"] = f"{concerned.text} {concerned.hint}"
         return data | databases
+
+    def _adopt(self, options: dict[str, Any]) -> dict[str, Any]:
+        installed = runtime.current
+        if installed is None:
+            raise CommandError("querycache is off, so it has no store")
+        try:
+            chosen = aliases(options["using"])
+        except LookupError as error:
+            raise CommandError(str(error)) from error
+        data = {"store": installed.cache.claim.label}
+        for alias in chosen:
+            connection = connections[alias]
+            state = transaction_of(connection)
+            if state.database.watch.private or not (installed.serves(connection)):
+                continue
+            try:
+                before = state.database.watch.served.take(connection)
+            except trouble(connection) as error:
+                raise CommandError(f"{alias}: {error}") from error
+            data[f"before {alias}"] = "none" if before is None else before.label
+        return data
 
     def _invalidate(self, options: dict[str, Any]) -> dict[str, Any]:
         self._invalidate_now(options["targets"], options["using"])
@@ -155,3 +180,17 @@ def _catalogue(connection: BaseDatabaseWrapper) -> dict[str, Any]:
         knowledge = None
     found = ["could not be read"] if knowledge is None else describe(knowledge.catalogue)
     return {f"catalogue {connection.alias}": found or ["nothing but plain tables"]}
+
+
+def _server(connection: BaseDatabaseWrapper) -> str:
+    """Say which store a database names."""
+    watch = transaction_of(connection).database.watch
+    if watch.private:
+        return "this process alone"
+    try:
+        named, serving = watch.served.ask(connection)
+    except trouble(connection) as error:
+        return f"not known ({error})"
+    if named is None:
+        return "none yet"
+    return named.label if serving is not Serving.OTHER else f"ANOTHER STORE: {named.label}"
