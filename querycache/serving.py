@@ -75,6 +75,8 @@ class Claim:
         self._store = store
         #: What the store is told to be where nothing says what it is.
         self._fresh = secrets.token_hex(16)
+        # What it said last.
+        self._known = ""
         #: Writers that looked before a move and began right before their look was old are over.
         self.handover = LOOK + lease
         self.patience = max(PATIENCE, self.handover + 2 * RENEW)
@@ -87,16 +89,19 @@ class Claim:
     def identity(self, named: Named | None) -> str:
         """Return what the store says it is, having told it where it has lost that.
 
-        A store that was emptied is the one that the row names if it is at the same place.
+        A store that was emptied is the one that the row names if it is at the same place, or if
+        this process has known it by that name.
 
         Args:
             named: what the database names.
         """
         # Opens the files of an embedded store, which say where it is.
         self._store.stamps(())
-        mine = named is not None and named.label == self.label
-        proposed = named.store if named is not None and mine else self._fresh
-        return self._store.identity(proposed.encode()).decode("ascii", "replace")
+        proposed = self._fresh
+        if named is not None and (named.label == self.label or named.store == self._known):
+            proposed = named.store
+        self._known = self._store.identity(proposed.encode()).decode("ascii", "replace")
+        return self._known
 
     def judge(self, named: Named, identity: str) -> Serving:
         """Tell what the store is to a database that names one."""

@@ -166,7 +166,9 @@ def mend(alias: str) -> None:
 
 def second(alias: str) -> None:
     """Let so much time pass that what this process knows of the journal is too old."""
-    transaction_of(connections[alias]).database.watch.expire()
+    found = transaction_of(connections[alias]).database.watch
+    found.expire()
+    found._judged = 0.0
 
 
 def owes(alias: str) -> bool:

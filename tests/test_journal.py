@@ -40,6 +40,12 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks grow old when a test says so."""
+    monkeypatch.setattr(watch, "LOOK_EVERY", 1e6)
+
+
 @pytest.fixture
 def stage(database: str, store_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     hook_transactions(monkeypatch)

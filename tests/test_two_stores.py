@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from io import StringIO
@@ -13,7 +14,7 @@ from django.core.management import call_command
 from django.db import connections, transaction
 
 import querycache
-from querycache import checks, install, journal, serving
+from querycache import checks, install, journal, serving, watch
 from querycache.cache import QueryCache
 from querycache.models import Journal, ServingStore
 from querycache.runtime import Installed, runtime, transaction_of
@@ -28,6 +29,12 @@ pytestmark = [
         "database", ["sqlite", "sqlite_wal", "postgresql", "mariadb"], indirect=True
     ),
 ]
+
+
+@pytest.fixture(autouse=True)
+def no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks grow old when a test says so."""
+    monkeypatch.setattr(watch, "LOOK_EVERY", 1e6)
 
 
 class Sites:
@@ -76,7 +83,6 @@ class Sites:
         for name in names or ("one", "two"):
             with self.on(name):
                 second(self.alias)
-                transaction_of(connections[self.alias]).database.watch._judged = 0.0
 
     def age(self, ms: int) -> None:
         """Let the row be older than it is."""
@@ -184,12 +190,12 @@ def test_store_that_nobody_uses_is_replaced(sites: Sites, caplog: pytest.LogCapt
     settle(sites)
     # Something from an earlier time, which others have written over since.
     with sites.on("two") as cache:
-        monkey = transaction_of(connections[sites.alias]).database.watch
-        monkey.until = float("inf")
+        found = transaction_of(connections[sites.alias]).database.watch
+        found.until = float("inf")
         read(sites.alias)
         assert hit(sites.alias)
         assert cache.counters.stored
-        monkey.expire()
+        found.expire()
     sites.save("one", 7)
     sites.age(serving.PATIENCE + 1)
     sites.second("two")
@@ -208,16 +214,10 @@ def test_store_that_nobody_uses_is_replaced(sites: Sites, caplog: pytest.LogCapt
     assert not sites.hit("one")
 
 
-def test_nothing_is_served_before_writes_of_the_old_store_are_over(
-    sites: Sites, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_served_before_writes_of_the_old_store_are_over(sites: Sites) -> None:
     """A writer that looked before the move commits after it."""
     settle(sites)
     alias = sites.alias
-    with sites.on("one"):
-        # Its last look is good for a second.
-        second(alias)
-        read(alias)
     sites.age(serving.PATIENCE + 1)
     sites.second("two")
     assert sites.read("two") == [0, 0]
@@ -228,15 +228,10 @@ def test_nothing_is_served_before_writes_of_the_old_store_are_over(
     assert sites.read("two") == [7, 0]
 
 
-def test_without_the_wait_such_a_write_is_missed(
-    sites: Sites, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_wait_such_a_write_is_missed(sites: Sites) -> None:
     settle(sites)
     with sites.on("two") as cache:
         cache.claim.handover = 0
-    with sites.on("one"):
-        second(sites.alias)
-        read(sites.alias)
     sites.age(serving.PATIENCE + 1)
     sites.second("two")
     assert sites.read("two") == [0, 0]
@@ -263,10 +258,10 @@ def test_command_moves_a_database(sites: Sites) -> None:
     with sites.on("two"):
         read(sites.alias)
         assert ids(sites.alias) == ["querycache.W021"]
-        assert "ANOTHER STORE: lmdb" in manage("status")
+        assert server(sites.alias).startswith("ANOTHER STORE: lmdb")
         assert "/one" in manage("adopt", "--using", sites.alias)
         assert ids(sites.alias) == []
-        assert "ANOTHER" not in manage("status")
+        assert server(sites.alias).startswith("lmdb")
     sites.save("two", 7)
     sites.second()
     assert sites.read("one") == sites.read("two") == [7, 0]
@@ -279,6 +274,10 @@ def manage(*arguments: str) -> str:
     out = StringIO()
     call_command("querycache", *arguments, stdout=out)
     return out.getvalue()
+
+
+def server(alias: str) -> str:
+    return str(json.loads(manage("status", "--json"))[f"served by {alias}"])
 
 
 def ids(alias: str) -> list[str]:

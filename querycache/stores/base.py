@@ -164,13 +164,20 @@ class Store(ABC):
             proposed: kept from now on where the store has nothing: 32 hexadecimal digits.
         """
         key = f"{self.options.prefix}:store".encode()
-        found = self.read(key, ())[0]
+        found = self._known_as(key)
         if found is None:
-            self.write(key, proposed, None)
-            # Another process may have come first. One that comes between the two steps is found out
-            # at the next look.
-            found = self.read(key, ())[0] or proposed
+            self._introduce(key, proposed)
+            # Another process may have come first.
+            found = self._known_as(key) or proposed
         return found
+
+    def _known_as(self, key: bytes) -> bytes | None:
+        """Return what is under the key of the identity."""
+        return self.read(key, ())[0]
+
+    def _introduce(self, key: bytes, identity: bytes) -> None:
+        """Put an identity under its key, where nothing is there."""
+        self.write(key, identity, None)
 
     @property
     def place(self) -> str:

@@ -135,6 +135,14 @@ class MemcachedStore(Store):
             node.call(_set_generation, self._generation, generation)
             node.generation = generation
 
+    def _known_as(self, key: bytes) -> bytes | None:
+        # It belongs to no generation of entries.
+        found: bytes | None = node_of(self._nodes, key).call(_get, [key]).get(key)
+        return found
+
+    def _introduce(self, key: bytes, identity: bytes) -> None:
+        node_of(self._nodes, key).call(lambda client: client.add(key, identity))
+
     @property
     def place(self) -> str:
         nodes = ",".join(places.reached(node.where) for node in self._nodes)

@@ -100,6 +100,9 @@ class RedisCommands(Store):
             return protocol.Clock(0, b"", wall)
         return protocol.Clock(int(counter[:_ERA]), counter[_ERA:], wall)
 
+    def _introduce(self, key: bytes, identity: bytes) -> None:
+        self._call(key, Link.ask, pack(b"SET", key, identity, b"NX"))
+
     def _step(self, script: Script, stamps: Sequence[bytes], token: bytes) -> Any:
         return self._call(self._counter, run, *self._packed(script, stamps, token))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 
 from querycache import stamps as protocol
 from querycache.stores.base import Store, StoreInfo
@@ -38,3 +39,19 @@ class Handles(StoreCase):
         if info.used is not None and info.limit is not None:
             assert info.used <= info.limit
         assert all(isinstance(text, str) for pair in info.details.items() for text in pair)
+
+    def test_store_says_who_it_is(self, store: Store, other: Store) -> None:
+        """It keeps the first name that it is given, or one of its own, for every handle."""
+        first, second = (secrets.token_hex(16).encode() for _ in range(2))
+        found = store.identity(first)
+        assert len(found) == 32
+        assert found == other.identity(second) == store.identity(second)
+        assert store.place == other.place
+
+    def test_another_prefix_is_another_store(
+        self, store: Store, open_handle: Callable[..., Store], prefix: str
+    ) -> None:
+        first, second = (secrets.token_hex(16).encode() for _ in range(2))
+        another = open_handle(prefix=f"{prefix}x")
+        assert store.identity(first) != another.identity(second)
+        assert store.place != another.place
