@@ -41,8 +41,6 @@ from querycache.cache import FAILURES
 from querycache.catalogue_checks import check_catalogue
 from querycache.eviction import concern
 from querycache.install import open_from
-from querycache.runtime import runtime, transaction_of
-from querycache.serving import Serving, trouble
 from querycache.stores import open_store
 from querycache.stores.base import StoreUnusable
 
@@ -266,6 +264,9 @@ def check_serving(
     app_configs: AppConfigs, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[checks.CheckMessage]:
     """Report databases that name another store than this process's."""
+    from querycache.runtime import runtime, transaction_of
+    from querycache.serving import Serving, trouble
+
     installed = runtime.current
     found: list[checks.CheckMessage] = []
     for alias in databases or ():

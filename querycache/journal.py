@@ -135,6 +135,14 @@ def broken(connection: BaseDatabaseWrapper) -> bool:
     return connection.needs_rollback
 
 
+def held(written: Iterable[str]) -> bool:
+    """Tell whether who reads our tables may have to wait for a transaction that has written these.
+
+    `flush` is one. A look from another connection would then wait for its own process, for ever.
+    """
+    return any(table == EVERYTHING or table.startswith("querycache_") for table in written)
+
+
 def exists(connection: BaseDatabaseWrapper) -> bool:
     """Tell whether the tables are there; fails in no transaction but a broken one."""
     return bool(_all(connection, _EXISTS[connection.vendor]))

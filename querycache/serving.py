@@ -95,8 +95,6 @@ class Claim:
         Args:
             named: what the database names.
         """
-        # Opens the files of an embedded store, which say where it is.
-        self._store.stamps(())
         proposed = self._fresh
         if named is not None and (named.label == self.label or named.store == self._known):
             proposed = named.store

@@ -182,26 +182,26 @@ class Watch:
             # It may be behind with its journal, too.
             with journal.apart(connections[transaction.replica.of]) as other:
                 yield other
-        elif journal.broken(connection):
+        elif journal.broken(connection) or (transaction.open and journal.held(transaction.written)):
             yield None
-        elif not transaction.open and not transaction.session.reading():
+        elif self._sees_commits(transaction):
             yield connection
-        elif transaction.open and transaction.session.isolation is Isolation.READ_COMMITTED:
-            if self._proven:
-                yield connection
-            else:
-                with journal.apart(connection) as other:
-                    yield other
-        elif transaction.open and transaction.written and connection.vendor == "sqlite":
-            # It holds the only lock for writing, so what it sees is what is committed now.
-            yield connection
-        elif transaction.open and not thorough:
+        elif transaction.open and self._proven and not thorough:
             # A snapshot shows the journal of its beginning.
             yield None
         else:
             # So does SQLite while a cursor is being read.
             with journal.apart(connection) as other:
                 yield other
+
+    def _sees_commits(self, transaction: Transaction) -> bool:
+        """Tell whether a statement on the connection sees what is committed, and breaks nothing."""
+        if not transaction.open:
+            return not transaction.session.reading()
+        if transaction.written and transaction.connection.vendor == "sqlite":
+            # It holds the only lock for writing.
+            return True
+        return self._proven and transaction.session.isolation is Isolation.READ_COMMITTED
 
     def _read(self, connection: BaseDatabaseWrapper, *, autocommit: bool) -> bool:
         """Act upon what the database says; tells whether the store may be used for reads."""

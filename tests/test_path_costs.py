@@ -20,7 +20,7 @@ from django.db import connections, transaction
 from django.db.models.sql.compiler import SQLCompiler
 
 import querycache
-from querycache import install
+from querycache import install, watch
 from querycache.cache import QueryCache
 from querycache.keys import EVERYTHING
 from querycache.runtime import transaction_of
@@ -91,8 +91,9 @@ def names(alias: str, start: str = "") -> list[str]:
 
 
 @pytest.fixture
-def quick(database: str, store_url: str) -> Iterator[QueryCache]:
-    """querycache with one row that is cached, and leases that do not grow old meanwhile."""
+def quick(database: str, store_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[QueryCache]:
+    """querycache with one row that is cached; leases and looks do not grow old meanwhile."""
+    monkeypatch.setattr(watch, "LOOK_EVERY", 1e6)
     cache = configure(STORE=store_url, LEASE=600, TIMEOUT=10, KEY_PREFIX="costs").cache
     Publisher.objects.using(database).create(pk=1, name="old")
     tables = (Publisher._meta.db_table, Author._meta.db_table)

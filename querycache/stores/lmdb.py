@@ -157,8 +157,10 @@ class LmdbStore(Store):
     @property
     def place(self) -> str:
         try:
+            # Makes the folder where there is none.
+            self.stamps(())
             found = self.path.stat()
-        except OSError:
+        except (OSError, StoreError):
             return super().place
         # Containers may have one name, and each a folder of its own behind one path.
         where = f"{os.path.realpath(self.path)} ({found.st_dev}:{found.st_ino})"
