@@ -299,8 +299,7 @@ def forget_store(connection: BaseDatabaseWrapper, settings_dict: dict[str, Any])
     if connection.vendor == "sqlite" and connection.is_in_memory_db():  # type: ignore[attr-defined]
         return
     try:
-        with journal.apart(connection) as other:
-            other.settings_dict["NAME"] = settings_dict["NAME"]
+        with journal.apart(connection, settings_dict["NAME"]) as other:
             journal.forget_store(other)
     except journal.errors(connection) as error:
         logger.debug("%s may name another store: %s", settings_dict["NAME"], error)

@@ -264,18 +264,24 @@ def delete(connection: BaseDatabaseWrapper, ids: Iterable[int]) -> None:
 
 
 @contextmanager
-def apart(connection: BaseDatabaseWrapper) -> Iterator[BaseDatabaseWrapper]:
+def apart(
+    connection: BaseDatabaseWrapper, name: str | None = None
+) -> Iterator[BaseDatabaseWrapper]:
     """Lend another connection to the same database, closed when the block ends.
 
     Args:
         connection: whose transaction must not be part of what is done.
+        name: of another database on the same server.
     """
     other = connection.copy()
     # One that is not taken from a pool, which may have none left while this one is in use.
     options = other.settings_dict.get("OPTIONS")
     if isinstance(options, dict):
         options.pop("pool", None)
+    if name is not None:
+        other.settings_dict["NAME"] = name
     try:
+        other.ensure_connection()
         yield other
     finally:
         other.close()
