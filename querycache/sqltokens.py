@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 WORD = 1  # bare word, lower case: a keyword or an identifier
 QUOTED = 2  # quoted identifier, without its quotes (in MySQL also a "string")
@@ -171,12 +172,15 @@ def _compile(
     *, word: str, quoted: str, string: str, param: str, number: str, comment: str, opening: str,
     operator: str, variable: str,
 ) -> re.Pattern[str]:  # fmt: skip
+    # What calls this does so when its expression is first used: compiling takes milliseconds of a
+    # process's start, and a project has one family or two.
     # The order of the alternatives is the order of the kinds, and the first that fits wins:
     # comments begin with what is an operator elsewhere.
     parts = (word, quoted, string, param, number, comment, opening, operator, variable, ".")
     return re.compile(_SPACE + "(?:" + "|".join(f"({part})" for part in parts) + r"|\Z)", re.DOTALL)
 
 
+@cache
 def _postgresql(escapes: bool) -> re.Pattern[str]:
     string = _ESCAPED if escapes else _PLAIN
     # A string goes on behind white space with a line break, and E holds for all of it.
@@ -194,6 +198,7 @@ def _postgresql(escapes: bool) -> re.Pattern[str]:
     )
 
 
+@cache
 def _sqlite() -> re.Pattern[str]:
     return _compile(
         # A byte order mark is white space for SQLite, wherever it stands.
@@ -209,6 +214,7 @@ def _sqlite() -> re.Pattern[str]:
     )
 
 
+@cache
 def _mysql(escapes: bool, executable: bool) -> re.Pattern[str]:
     single, double = _string("'", escapes), _string('"', escapes)
     return _compile(
@@ -225,6 +231,7 @@ def _mysql(escapes: bool, executable: bool) -> re.Pattern[str]:
     )
 
 
+@cache
 def _other(escapes: bool) -> re.Pattern[str]:
     # Only what all dialects cut alike; the rest is odd.
     return _compile(
@@ -279,21 +286,12 @@ def _executable(sql: str, match: re.Match[str], state: list[int]) -> int:
     return match.end()
 
 
-_POSTGRESQL = {escapes: _postgresql(escapes) for escapes in (False, True)}
-_SQLITE = _sqlite()
-_MYSQL = {
-    (escapes, executable): _mysql(escapes, executable)
-    for escapes in (False, True)
-    for executable in (False, True)
-}
-_OTHER = {escapes: _other(escapes) for escapes in (False, True)}
-
 _FAMILIES: dict[str, Callable[[str, bool], tuple[re.Pattern[str], _Resume]]] = {
-    "postgresql": lambda sql, unusual: (_POSTGRESQL[unusual], _postgresql_resumes),
-    "sqlite": lambda sql, unusual: (_SQLITE, _never_resumes),
+    "postgresql": lambda sql, unusual: (_postgresql(unusual), _postgresql_resumes),
+    "sqlite": lambda sql, unusual: (_sqlite(), _never_resumes),
     "mysql": lambda sql, unusual: (
-        _MYSQL[not unusual, "/*!" in sql or "/*M!" in sql],
+        _mysql(not unusual, "/*!" in sql or "/*M!" in sql),
         _executable,
     ),
-    "other": lambda sql, unusual: (_OTHER[unusual], _never_resumes),
+    "other": lambda sql, unusual: (_other(unusual), _never_resumes),
 }

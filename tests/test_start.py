@@ -1,0 +1,93 @@
+"""Starting: what a process does before its first query, which is next to nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# Runs in a fresh process: sets Django up, has the settings checked, and tells what was touched.
+STARTED = """
+import json, sys
+
+touched = []
+
+def hook(event, args):
+    if event == "socket.connect":
+        touched.append(f"connects to {args[1]}")
+    elif event == "os.mkdir" or (event == "open" and "querycache-start" in str(args[0])):
+        touched.append(f"{event} {args[0]}")
+
+sys.addaudithook(hook)
+database, store = sys.argv[1:]
+
+from django.conf import settings
+
+settings.configure(
+    SECRET_KEY="x" * 50,
+    USE_TZ=True,
+    INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "querycache"],
+    DATABASES={"default": json.loads(database)},
+    QUERYCACHE={"STORE": store},
+)
+import django
+
+django.setup()
+imported = [name for name in ("redis", "pymemcache", "psycopg", "MySQLdb") if name in sys.modules]
+touched_by_setup = list(touched)
+
+from django.core import checks
+
+found = [message.id for message in checks.run_checks()]
+print(json.dumps([touched_by_setup, touched, imported, found]))
+"""
+
+STORES = {
+    "memory": "memory://",
+    "lmdb": "lmdb://{folder}/querycache-start",
+    "redis": "redis://127.0.0.1:1/0",
+    "memcached": "memcached://127.0.0.1:1,127.0.0.1:2",
+    "sentinel": "redis+sentinel://127.0.0.1:1/service/0",
+    "cluster": "redis+cluster://127.0.0.1:1",
+}
+DATABASES: dict[str, dict[str, Any]] = {
+    "sqlite": {"ENGINE": "django.db.backends.sqlite3", "NAME": "{folder}/querycache-start.db"},
+    "postgresql": {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": "querycache-start",
+        "HOST": "127.0.0.1",
+        "PORT": "1",
+    },
+}
+
+
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("database", DATABASES)
+def test_nothing_is_touched_before_the_first_query(
+    tmp_path: Path, database: str, store: str
+) -> None:
+    settings = json.dumps(DATABASES[database]).replace("{folder}", str(tmp_path))
+    url = STORES[store].replace("{folder}", str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-c", STARTED, settings, url],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    by_setup, touched, imported, found = json.loads(done.stdout)
+    assert by_setup == []
+    # Nor by the checks that every command runs.
+    assert touched == []
+    assert found == []
+    assert list(tmp_path.iterdir()) == []
+    # Clients of servers are imported when the first query wants them.
+    assert [name for name in imported if database == "sqlite" or name != "psycopg"] == []
