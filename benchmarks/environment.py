@@ -75,12 +75,11 @@ class Environment:
         if kind not in self._templates:
             settings = self._copy(kind, "template", None)
             start = {
-                # Its tables are in every copy, whoever uses it.
-                "contender": "querycache-memory",
+                "contender": "none",
                 "database": settings,
                 "store": "",
                 "folder": str(self.folder),
-                "site": True,
+                "fill": True,
             }
             lines = [json.dumps(start), json.dumps({"do": "shop.fill"})]
             done = subprocess.run(

@@ -19,7 +19,7 @@ from django.conf import settings
 
 from benchmarks.contenders import CONTENDERS
 from benchmarks.contenders.base import settings_for
-from benchmarks.site.settings import with_site
+from benchmarks.site.settings import with_tables
 from benchmarks.work.base import Bench
 
 #: The first word of a command → the work that knows it.
@@ -63,7 +63,7 @@ def main() -> None:
     start = json.loads(sys.stdin.readline())
     contender = CONTENDERS[start["contender"]]
     chosen = settings_for(contender, start["database"], start["store"], Path(start["folder"]))
-    settings.configure(**(with_site(chosen) if start.get("site") else chosen))
+    settings.configure(**(with_tables(chosen) if start.get("fill") else chosen))
     django.setup()
     contender.install()
     worker = Worker(Bench(contender, start["store"]))

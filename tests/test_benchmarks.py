@@ -205,7 +205,7 @@ def test_one_that_fails_is_told_and_hides_nothing_else(run: Run) -> None:
 
 @pytest.mark.slow
 def test_witnesses_see_the_stale_reads_of_a_cache_that_is_not_shared(run: Run) -> None:
-    contender = CONTENDERS["querycache-memory"]
+    contender = CONTENDERS["cachalot-locmem"]
     run.contenders = [contender]
     (place,) = run.places("sqlite", "test", lambda contender: True).values()
     found = stale.watch(run, contender, place, place)

@@ -51,3 +51,18 @@ def with_site(settings: dict[str, Any]) -> dict[str, Any]:
             }
         ],
     }
+
+
+def with_tables(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of who makes all tables that any contender needs, and serves nothing.
+
+    Args:
+        settings: as `settings_for` returns them.
+    """
+    site = with_site(settings)
+    return {
+        **site,
+        "INSTALLED_APPS": ["querycache", *site["INSTALLED_APPS"]],
+        # A store in use would name itself in the database, which others then keep out of.
+        "QUERYCACHE": {"MODE": "off"},
+    }
