@@ -84,6 +84,7 @@ class Verdict:
         longest_write: in ns, of those that ended.
         compared: hits that were compared with the database when all was quiet.
         unserved: reads that found no hit then.
+        store_failures: how often the store failed a worker's process, as the cache counts.
     """
 
     reads: int = 0
@@ -97,6 +98,7 @@ class Verdict:
     longest_write: int = 0
     compared: int = 0
     unserved: int = 0
+    store_failures: int = 0
 
     @property
     def clean(self) -> bool:
@@ -161,6 +163,8 @@ def check(records: Iterable[tuple[int, ...]]) -> Verdict:
             register.begun.add((value, begin))
         elif kind == Kind.FAILED:
             verdict.failed += 1
+        elif kind == Kind.LEFT:
+            verdict.store_failures += value
         elif kind == Kind.UNSERVED:
             verdict.unserved += 1
         elif kind in _COMPARED:

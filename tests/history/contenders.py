@@ -107,6 +107,16 @@ def refusal(cache: str) -> type[Exception]:
     return type("NeverRaised", (Exception,), {})
 
 
+def store_failures(cache: str) -> int:
+    """Return how often the store has failed this process, where the cache counts that."""
+    if cache != "querycache":
+        return 0
+    from querycache.runtime import runtime
+
+    assert runtime.current is not None
+    return runtime.current.cache.counters.failures
+
+
 # -- querycache without one of its mechanisms ----------------------------------------------------
 
 

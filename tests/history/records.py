@@ -34,6 +34,8 @@ class Kind(enum.IntEnum):
     QUIET = 11
     #: All is quiet, and the cache serves nothing.
     UNSERVED = 12
+    #: A worker has ended; the store has failed its process `value` times.
+    LEFT = 13
 
 
 #: Flags of a record: the first of its read; the read was served without the database; it is of a

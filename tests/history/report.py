@@ -38,6 +38,7 @@ def row_of(group: str, label: str, outcome: Outcome) -> dict[str, Any]:
         "longest write in ms": round(verdict.longest_write / 1e6, 1),
         "compared when quiet": verdict.compared,
         "not served when quiet": verdict.unserved,
+        "failures of the store": verdict.store_failures,
         "promise": fault.promise if fault is not None else "nothing is stale",
         "tried": outcome.tried,
         "broken": broken(outcome),

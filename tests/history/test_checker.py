@@ -178,11 +178,13 @@ def test_reads_and_hits_are_counted_once_however_much_they_see() -> None:
         Record(Kind.FAILED, 0, 0, 0, 5, 6, 0),
         Record(Kind.UNSERVED, 0, 0, 0, 0, 0, 0),
         Record(Kind.QUIET, 0, 0, HIT, 7, 7, 0, 0),
+        Record(Kind.LEFT, 0, 0, 0, 0, 0, 4),
         *write(8, 20, 1),
     ]
     verdict = check(records)
     assert (verdict.reads, verdict.hits, verdict.observations, verdict.failed) == (2, 1, 3, 1)
     assert (verdict.unserved, verdict.compared, verdict.longest_write) == (1, 1, 12)
+    assert verdict.store_failures == 4
     assert verdict.writes == {"committed": 1}
 
 

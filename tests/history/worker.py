@@ -49,6 +49,7 @@ class Worker:
         self.direct = contenders.direct(cache)
         self.refusal = contenders.refusal(cache)
         self.writers = writers
+        self._cache = cache
         self._place = place
         self._statements = 0
         self._looks = list(reads.LOOKS)
@@ -68,6 +69,8 @@ class Worker:
                 self.step()
             self.finish()
         finally:
+            failures = contenders.store_failures(self._cache)
+            self.recorder.add(Kind.LEFT, 0, 0, 0, 0, 0, failures)
             connection.close()
             self.board.leave(self._place)
 
