@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -17,6 +15,7 @@ from querycache.admission import Admission
 from querycache.breaker import Breaker
 from querycache.conf import Config
 from querycache.counters import Counters
+from querycache.debts import Debts
 from querycache.entries import Forged, Sealer
 from querycache.exceptions import StoreUnavailable
 from querycache.keys import entry_key
@@ -74,9 +73,7 @@ class QueryCache:
         self.admission = Admission() if config.admission == "cost" else None
         self.keeper = LeaseKeeper(self._renew, self.lease)
         self._open_store = open_store
-        # Stamp → a mark of the write that could not be announced; replaced, never changed.
-        self._debts: dict[bytes, object] = {}
-        self._debts_lock = threading.Lock()
+        self._debts = Debts()
         #: The store answers again, and is being told what it missed: writes go to it already.
         self._paying = False
         # Stamp → a hash of what it was, and when that was first seen.
@@ -323,9 +320,9 @@ class QueryCache:
 
     def owe(self, keys: Iterable[bytes]) -> None:
         """Remember stamps that must change before this process serves from the cache again."""
-        with self._debts_lock:
-            first = not self._debts
-            self._debts = {**self._debts, **dict.fromkeys(keys, object())}
+        with self._debts.lock:
+            first = not self._debts.owed
+            self._debts.add(keys)
             if not self.breaker.down:
                 self.breaker.trip("it was not told of a write")
         if first:
@@ -365,14 +362,11 @@ class QueryCache:
 
     def _paid(self) -> bool:
         """Announce the writes that the store has missed; tells whether no other came meanwhile."""
-        owed = self._debts
+        owed = self._debts.owed
         if owed:
             self.store.touch(sorted(owed))
-        with self._debts_lock:
-            self._debts = {
-                key: mark for key, mark in self._debts.items() if owed.get(key) is not mark
-            }
-            if self._debts:
+        with self._debts.lock:
+            if not self._debts.pay(owed):
                 return False
             # Nothing is served before the journals have been read.
             for watch in list(self.watches):
@@ -386,7 +380,7 @@ class QueryCache:
     def after_fork(self) -> None:
         """Drop what a child process must not share with its parent."""
         self.breaker.after_fork()
-        self._debts_lock = threading.Lock()
+        self._debts.after_fork()
         self._paying = False
         for watch in list(self.watches):
             watch.after_fork()
@@ -399,8 +393,3 @@ class QueryCache:
         self.keeper.stop()
         if "store" in self.__dict__:
             self.store.close()
-
-
-def flatten(result: Iterable[Sequence[Row]]) -> list[Row]:
-    """Return the rows of what a compiler gives for `MULTI`."""
-    return list(chain.from_iterable(result))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from random import random
 from typing import TYPE_CHECKING, Any
 
 from querycache import codec, stamps
 from querycache.admission import SAMPLED, SELDOM
-from querycache.cache import Row, flatten
+from querycache.cache import Row
 from querycache.keys import Unkeyable, dump_parameters
 from querycache.leases import clock
 from querycache.overlay import Seen
@@ -299,5 +300,5 @@ def _shape(rows: list[Row], multi: bool) -> Any:
 
 def _rows(result: Any, multi: bool) -> list[Row]:
     if multi:
-        return flatten(result)
+        return list(chain.from_iterable(result))
     return [] if result is None else [result]
