@@ -25,7 +25,7 @@ def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
     return split
 
 
-def _result(text: str) -> dict[str, Any]:
+def _result(text: str | Path) -> dict[str, Any]:
     from benchmarks.run import SCHEMA
 
     try:
@@ -116,7 +116,11 @@ def page(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks page")
     parser.add_argument("file", type=Path, metavar="RESULT.json")
     options = parser.parse_args(arguments)
-    sys.stdout.write(pages.page(_result(options.file), options.file.name))
+    try:
+        result = _result(options.file)
+    except argparse.ArgumentTypeError as error:
+        parser.error(str(error))
+    sys.stdout.write(pages.page(result, options.file.name))
 
 
 def compare(arguments: Sequence[str]) -> None:

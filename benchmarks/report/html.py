@@ -72,7 +72,9 @@ def _section(section: Section, drawn: Mapping[str, Figure]) -> str:
     parts = []
     if section.title:
         level = section.level
-        parts.append(f'<h{level} id="{_slug(section.title)}">{_text(section.title)}</h{level}>')
+        # Titles of the second level are there once; others under several of them.
+        mark = f' id="{_slug(section.title)}"' if level == 2 else ""
+        parts.append(f"<h{level}{mark}>{_text(section.title)}</h{level}>")
     for paragraph in filter(None, section.text.split("\n\n")):
         if paragraph.startswith("- "):
             items = "".join(f"<li>{_text(line[2:])}</li>" for line in paragraph.splitlines())
