@@ -19,8 +19,8 @@ from querycache.stores.base import Store
 from tests.environment import Environment, add_database, elsewhere, remove_database
 from tests.explaining import explained, missed
 from tests.servers import PostgresReplica
+from tests.snapshots.helpers import another_query, level_of, runs, write_without_the_store
 from tests.stages import Register, plant, put, staged
-from tests.test_snapshots import another_query, level_of, runs, write_without_the_store
 
 pytestmark = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 
