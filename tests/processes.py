@@ -99,7 +99,7 @@ def _serve(method: str, place: Place, pipe: Connection) -> None:
         place.enter()
     actions: dict[str, Any] = {
         one.__name__: one
-        for one in (read, write, hit, run, save, cut, mend, second, owes, dying_write)
+        for one in (read, names, write, hit, run, save, cut, mend, second, owes, dying_write)
     }
     while True:
         request = pipe.recv()
@@ -123,6 +123,13 @@ def _rows(alias: str) -> Any:
 def read(alias: str) -> list[int]:
     """Return the value of every row, by the order of their keys."""
     return list(_rows(alias))
+
+
+def names(alias: str, table: str) -> list[tuple[str]]:
+    """Return the names in a table or view that no model of the project is of."""
+    from tests.catalogue.helpers import rows_of
+
+    return list(rows_of(alias, table))
 
 
 def write(alias: str, pk: int, value: int) -> None:

@@ -16,8 +16,10 @@ from querycache import install
 from querycache import stamps as protocol
 from querycache.runtime import transaction_of
 from querycache.stores.base import Store
+from tests.catalogue.triggers import Trigger
 from tests.environment import Environment, add_database, elsewhere, remove_database
 from tests.explaining import explained, missed
+from tests.library.models import Genre
 from tests.servers import PostgresReplica
 from tests.snapshots.helpers import another_query, level_of, runs, write_without_the_store
 from tests.stages import Register, plant, put, staged
@@ -190,6 +192,19 @@ def test_the_journal_is_the_primarys(
         assert pair.replica.read() == "old"
         assert pair.primary.read() == "new"
         assert pair.replica.read() == "new"
+
+
+def test_the_catalogue_is_the_primarys(database: str, server: PostgresReplica) -> None:
+    """A replica may not have a trigger yet that the primary's writes have fired."""
+    rename = "UPDATE library_publisher SET name = 'by a trigger';"
+    with pair_of(database, server) as pair:
+        server.lag()
+        with Trigger("library_genre", "INSERT", rename).on(database):
+            # The first to ask for the catalogue since it has changed.
+            assert pair.replica.read() == "old"
+            assert pair.primary.read() == "old"
+            Genre.objects.using(database).create(name="crime")
+            assert pair.primary.read() == pair.primary.fresh() == "by a trigger"
 
 
 def test_writes_through_an_alias_that_mirrors(database: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sqlite3
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.catalogue.helpers import (
     rows_of,
     true_rows,
 )
+from tests.catalogue.triggers import RENAME, Trigger
 from tests.environment import elsewhere
 from tests.library.models import Author, Genre
 from tests.processes import Peer, Place, run
@@ -43,6 +45,13 @@ def catalogue_reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr("querycache.schema.read_facts", noted)
     return found
+
+
+def place_of(database: str, cache: QueryCache) -> Place:
+    """Return where another process finds the same database and store."""
+    config = cache.config
+    settings = {"STORE": config.store, "KEY_PREFIX": config.key_prefix}
+    return Place(database, connections.settings[database], settings)
 
 
 @every
@@ -86,13 +95,10 @@ def test_a_view_that_is_made_anew_over_another_table(database: str, cache: Query
 def test_a_change_in_another_process(database: str, cache: QueryCache) -> None:
     """The change is announced under the stamp of the database, which every miss compares."""
     seed(database)
-    options = connections.settings[database]
-    config = cache.config
-    place = Place(database, options, {"STORE": config.store, "KEY_PREFIX": config.key_prefix})
     with made(database, VIEW.format("genre"), DROP):
         view = rows_of(database, "qc_view")
         assert is_cached(view)
-        with Peer("fork", place) as peer:
+        with Peer("fork", place_of(database, cache)) as peer:
             assert is_cached(view)
             peer.call("run", DROP, VIEW.format("author"))
             assert true_rows(view) == [("Ann",), ("Bob",)]
@@ -107,8 +113,6 @@ def test_a_change_in_another_process(database: str, cache: QueryCache) -> None:
 def test_a_trigger_that_another_process_makes(database: str, cache: QueryCache) -> None:
     """A process that reads finds it out before it writes again."""
     seed(database)
-    config = cache.config
-    settings = {"STORE": config.store, "KEY_PREFIX": config.key_prefix}
     authors = Author.objects.using(database).order_by("pk").values_list("name")
     rename = Genre.objects.using(database).filter(name="crime")
     rename.update(name="crime")
@@ -117,7 +121,7 @@ def test_a_trigger_that_another_process_makes(database: str, cache: QueryCache) 
         " UPDATE library_author SET name = NEW.name; END"
     )
     assert is_cached(authors)
-    with Peer("fork", Place(database, connections.settings[database], settings)) as peer:
+    with Peer("fork", place_of(database, cache)) as peer:
         peer.call("run", make)
         try:
             assert is_cached(authors)
@@ -125,6 +129,78 @@ def test_a_trigger_that_another_process_makes(database: str, cache: QueryCache) 
             assert true_rows(authors) == [("law",), ("law",)]
         finally:
             peer.call("run", "DROP TRIGGER qc_t")
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+@pytest.mark.parametrize("store_url", ["lmdb"], indirect=True)
+@every
+def test_nothing_is_stored_by_a_plan_of_before(database: str, cache: QueryCache) -> None:
+    """A process that has not noticed yet would take it for an entry of its own plan."""
+    seed(database)
+    with made(database, VIEW.format("genre"), DROP):
+        view = rows_of(database, "qc_view")
+        assert is_cached(view)
+        place = place_of(database, cache)
+        with Peer("fork", place) as changer, Peer("fork", place) as unaware:
+            changer.call("run", DROP, VIEW.format("author"))
+            assert list(view.all()) == [("Ann",), ("Bob",)]
+            assert unaware.call("names", "qc_view") == [("Ann",), ("Bob",)]
+            changer.call("run", "UPDATE library_author SET name = 'x'")
+            assert unaware.call("names", "qc_view") == [("x",), ("x",)]
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+@pytest.mark.parametrize("store_url", ["lmdb"], indirect=True)
+@every
+def test_a_schema_that_changes_twice_while_a_query_waits(database: str, cache: QueryCache) -> None:
+    """Another thread has found out about the first change, and nobody about the second."""
+    seed(database)
+    state = transaction_of(connections[database])
+    with made(database, VIEW.format("genre"), [DROP, "DROP TABLE IF EXISTS qc_new"]):
+        view = rows_of(database, "qc_view")
+        sql = querycache.explain(view).sql
+        plan = state.database.plan(state, sql, ())
+        with Peer("fork", place_of(database, cache)) as peer:
+            peer.call("run", "CREATE TABLE qc_new (id int)")
+            list(Author.objects.using(database).all())
+            peer.call("run", DROP, VIEW.format("author"))
+        (everything,) = cache.read_stamps(plan.stamp_keys[:1]) or ()
+        assert everything is not None
+        assert not state.database.is_current(state, sql, plan, everything)
+
+
+def sees_what_the_trigger_does(reader: Peer, database: str) -> None:
+    """Have only the other process read, before and after this one writes."""
+    for _ in range(2):
+        assert reader.call("names", "library_author") == [("Ann",), ("Bob",)]
+    Genre.objects.using(database).update(name="x")
+    assert reader.call("names", "library_author") == [("by a trigger",), ("by a trigger",)]
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+@pytest.mark.parametrize("store_url", ["lmdb"], indirect=True)
+@every
+def test_who_changes_the_schema_writes_by_it(database: str, cache: QueryCache) -> None:
+    seed(database)
+    Genre.objects.using(database).update(name="x")
+    with (
+        Peer("fork", place_of(database, cache)) as reader,
+        Trigger("library_genre", "UPDATE", RENAME).on(database),
+    ):
+        sees_what_the_trigger_does(reader, database)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+@pytest.mark.parametrize("store_url", ["lmdb"], indirect=True)
+@on_postgresql
+def test_what_was_read_before_a_commit_is_forgotten(database: str, cache: QueryCache) -> None:
+    """Another thread has read the catalogue while the change was not committed."""
+    seed(database)
+    with Peer("fork", place_of(database, cache)) as reader, ExitStack() as stack:
+        with transaction.atomic(database):
+            stack.enter_context(Trigger("library_genre", "UPDATE", RENAME).on(database))
+            elsewhere(lambda: list(Genre.objects.using(database).all()))
+        sees_what_the_trigger_does(reader, database)
 
 
 @on_postgresql
@@ -145,6 +221,39 @@ def test_a_view_that_only_the_open_transaction_sees(database: str, cache: QueryC
         assert is_cached(view)
         Genre.objects.using(database).update(name="y")
         assert true_rows(view) == [("y",), ("y",)]
+
+
+@on_postgresql
+def test_what_others_know_is_not_of_the_open_transaction(database: str, cache: QueryCache) -> None:
+    """It reads nothing by the committed schema, which another thread has read meanwhile."""
+    seed(database)
+    with made(database, VIEW.format("genre"), DROP):
+        view = rows_of(database, "qc_view")
+        with transaction.atomic(database):
+            execute(database, DROP)
+            execute(database, VIEW.format("author"))
+            elsewhere(lambda: list(Genre.objects.using(database).all()))
+            assert list(view.all()) == [("Ann",), ("Bob",)]
+            Author.objects.using(database).update(name="x")
+            assert list(view.all()) == [("x",), ("x",)]
+
+
+@on_postgresql
+def test_others_write_by_the_committed_schema(database: str, cache: QueryCache) -> None:
+    """What a transaction has made of a function is not what others run."""
+    seed(database)
+    function = (
+        "CREATE OR REPLACE FUNCTION qc_trigger() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN UPDATE library_{} SET name = 'by a trigger'; RETURN NULL; END $$"
+    )
+    authors = Author.objects.using(database).order_by("pk").values_list("name")
+    with Trigger("library_genre", "INSERT", RENAME).on(database):
+        assert is_cached(authors)
+        with transaction.atomic(database):
+            execute(database, function.format("publisher"))
+            list(Genre.objects.using(database).all())
+            elsewhere(lambda: Genre.objects.using(database).create(name="law"))
+            assert elsewhere(lambda: list(authors.all())) == [("by a trigger",), ("by a trigger",)]
 
 
 @pytest.mark.parametrize("database", ["sqlite", "sqlite_wal", "postgresql"], indirect=True)
