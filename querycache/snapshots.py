@@ -13,6 +13,7 @@ import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from querycache.cache import FAILURES
 from querycache.plans import Effect
 from querycache.questions import question
 from querycache.rawsql import Kind
@@ -22,6 +23,7 @@ from querycache.stamps import Clock
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
+    from querycache.cache import QueryCache
     from querycache.transactions import Transaction
 
 
@@ -79,7 +81,7 @@ class Snapshot:
         self._fresh = False
         # Reading the clock of a store on a network costs as much as many a statement, and most
         # transactions that do not begin with a read of the ORM write and are over.
-        if not transaction.cache.store.remote and _may_pin(transaction, ask=False):
+        if not _is_remote(transaction.cache) and _may_pin(transaction, ask=False):
             self.noted = transaction.cache.clock()
         self._lost = self.noted is None
 
@@ -99,6 +101,15 @@ class Snapshot:
             self._pinned = True
         else:
             self.lose()
+
+
+def _is_remote(cache: QueryCache) -> bool:
+    """Tell whether the store is on a network; one that cannot even be opened counts as such."""
+    try:
+        return cache.store.remote
+    except FAILURES as error:
+        cache.failed(error)
+        return True
 
 
 #: Statements with which no database takes the state that a transaction sees.

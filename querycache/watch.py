@@ -154,8 +154,9 @@ class Watch:
             with self._reading(transaction, thorough) as connection:
                 if connection is None:
                     return
-                own = connection is transaction.connection
-                clear = self._read(connection, autocommit=not (own and transaction.open))
+                # What another connection writes keeps an open transaction of SQLite from writing.
+                alone = connection is not transaction.connection and connection.vendor != "sqlite"
+                clear = self._read(connection, autocommit=alone or not transaction.open)
         except journal.errors(transaction.connection) as error:
             self._proven = False
             self._say(
@@ -272,7 +273,8 @@ class Watch:
         """
         try:
             with journal.apart(transaction.connection) as other, self._looking:
-                self._proven = self._read(other, autocommit=True) or self._proven
+                autocommit = other.vendor != "sqlite"
+                self._proven = self._read(other, autocommit=autocommit) or self._proven
         except journal.errors(transaction.connection) as error:
             logger.debug("whether the database was moved cannot be told: %s", error)
         return self.served.elsewhere

@@ -17,6 +17,19 @@ if TYPE_CHECKING:
 
 _prefixes = itertools.count()
 
+#: Files and folders whose tests run whole programs; `-m 'not slow'` leaves them out.
+_SLOW = (
+    *("history/test_runs", "serving/", "test_benchmarks", "test_demo", "test_django_suite"),
+    *("test_frozen_writers", "test_pytest_django", "test_replicas"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if any(part in item.nodeid for part in _SLOW):
+            item.add_marker(pytest.mark.slow)
+
+
 if find_spec("psycopg") is None:
     # Where psycopg 2 stands in its place: these are about the types of psycopg 3.
     collect_ignore_glob = ["test_codec_*.py", "test_keys.py"]
@@ -46,7 +59,7 @@ def database(request: pytest.FixtureRequest, environment: Environment) -> Iterat
     from django.db import connections
 
     from querycache import install
-    from tests.environment import empty_tables
+    from tests.environment import empty_tables, forget_stores
     from tests.servers import Unavailable, require
 
     try:
@@ -56,6 +69,9 @@ def database(request: pytest.FixtureRequest, environment: Environment) -> Iterat
     install.uninstall()
     empty_tables(alias)
     yield alias
+    install.uninstall()
+    # Other tests look at all databases, on stores of their own.
+    forget_stores()
     connections.close_all()
 
 

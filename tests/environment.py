@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import connections
 
 import querycache
-from querycache import install
+from querycache import install, journal
 from querycache.cache import QueryCache
 from querycache.runtime import Installed, runtime
 from tests.servers import (
@@ -149,8 +149,22 @@ def empty_tables(alias: str) -> None:
                 cursor.execute(f"DELETE FROM {quote(table)}")
 
 
-def configure(**querycache_settings: Any) -> Installed:
-    """Install querycache with these settings, each test with keys of its own."""
+def forget_stores() -> None:
+    """Have the databases that this thread is connected to name no store: the next one is theirs."""
+    for connection in connections.all(initialized_only=True):
+        if connection.connection is not None and not connection.in_atomic_block:
+            journal.forget_store(connection)
+
+
+def configure(*, named: bool = False, **querycache_settings: Any) -> Installed:
+    """Install querycache with these settings, each test with keys of its own.
+
+    Args:
+        named: whether databases go on naming the store that they do.
+        querycache_settings: ``QUERYCACHE``.
+    """
+    if not named:
+        forget_stores()
     if VERIFYING:
         querycache_settings = {"VERIFY": 1.0, "VERIFY_RAISES": True, **querycache_settings}
     settings.QUERYCACHE = querycache_settings

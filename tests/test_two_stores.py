@@ -52,7 +52,7 @@ class Sites:
         self._made: dict[str, Installed] = {}
         for name in ("one", "two"):
             store = f"lmdb://{folder / name}?size=8mb"
-            self._made[name] = configure(**{"STORE": store, "LEASE": 0.5, **settings})
+            self._made[name] = configure(named=True, **{"STORE": store, "LEASE": 0.5, **settings})
             # Not closed by the next installation: both go on.
             runtime.current = None
         Thing.objects.using(alias).bulk_create(Thing(pk=pk, code=f"{pk}") for pk in (1, 2))
@@ -315,7 +315,7 @@ def test_database_that_names_none_is_named_one(sites: Sites) -> None:
 def test_second_process_on_memory_serves_nothing(
     database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    configure(STORE="memory://")
+    configure(named=True, STORE="memory://")
     Thing.objects.using(database).bulk_create(Thing(pk=pk, code=f"{pk}") for pk in (1, 2))
     assert [read(database) for _ in range(2)] == [[0, 0]] * 2
     assert hit(database)
@@ -331,7 +331,7 @@ def test_second_process_on_memory_serves_nothing(
 
 def test_next_store_in_the_same_process_serves_at_once(database: str) -> None:
     for value in (1, 2):
-        configure(STORE="memory://")
+        configure(named=True, STORE="memory://")
         Thing.objects.using(database).update_or_create(pk=1, defaults={"number": value})
         assert [read(database) for _ in range(2)] == [[value]] * 2
         assert hit(database)
@@ -339,7 +339,7 @@ def test_next_store_in_the_same_process_serves_at_once(database: str) -> None:
 
 
 def test_process_that_is_over_is_not_waited_for(database: str) -> None:
-    configure(STORE="memory://", LEASE=0.1)
+    configure(named=True, STORE="memory://", LEASE=0.1)
     Thing.objects.using(database).create(pk=1, code="1")
     child = f"process {2**22 + 1} of 1 on {places.machine()} {places._namespace()}"
     row = {"store": "a" * 32, "label": f"memory qc of {child}"}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 
+from querycache import watch
 from tests.hooks import hook_transactions
 from tests.library.models import Book
 from tests.stages import Register, Stage, staged
@@ -37,7 +38,9 @@ def _hooked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def stage(database: str, store_url: str) -> Iterator[Stage]:
+def stage(database: str, store_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    # What is due every second is no part of a write.
+    monkeypatch.setattr(watch, "LOOK_EVERY", 600.0)
     with staged(database, STORE=store_url) as found:
         yield found
 
