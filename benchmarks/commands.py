@@ -55,8 +55,8 @@ def run(arguments: Sequence[str]) -> None:
         prog="python -m benchmarks",
         description="Measure querycache beside no cache, the ORM alone and other caches.",
         epilog="Also: `report FILE` makes an HTML report of a result, `page FILE` the page of the"
-        " documentation, `compare FILE FILE` tells what changed, `codec` measures the codec; each"
-        " has --help.",
+        " documentation, `compare FILE FILE` tells what changed, `codec` measures the codec,"
+        " `snapshots` pages in transactions, `outage` a store that dies; each has --help.",
     )
     sizes = parser.add_mutually_exclusive_group()
     sizes.add_argument("--quick", dest="size", action="store_const", const="quick", default="full")
@@ -143,11 +143,27 @@ def codec(arguments: Sequence[str]) -> None:
     measuring.main()
 
 
+def snapshots(arguments: Sequence[str]) -> None:
+    """Measure pages in transactions that see one state."""
+    from benchmarks import snapshots as measuring
+
+    measuring.main(arguments)
+
+
+def outage(arguments: Sequence[str]) -> None:
+    """Measure what an outage of the store costs."""
+    from benchmarks import outage as measuring
+
+    measuring.main(arguments)
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "report": report,
     "page": page,
     "compare": compare,
     "codec": codec,
+    "snapshots": snapshots,
+    "outage": outage,
 }
 
 

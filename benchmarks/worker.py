@@ -31,6 +31,8 @@ WORKS = {
     "witness": "benchmarks.work.witness:Witness",
     "memory": "benchmarks.work.memory:Memory",
     "slow": "benchmarks.work.slow:Slow",
+    "snapshots": "benchmarks.work.snapshots:Snapshots",
+    "outage": "benchmarks.work.outage:Outage",
 }
 
 

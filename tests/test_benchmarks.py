@@ -25,6 +25,7 @@ from benchmarks.plan import SIZES
 from benchmarks.processes import started
 from benchmarks.progress import Progress
 from benchmarks.rounds import measure
+from tests.servers import PostgresServer, RedisServer, Unavailable, require
 
 ROOT = Path(__file__).resolve().parents[1]
 QUERIES = {"none", "floor", "querycache-lmdb", "cachalot-locmem"}
@@ -189,6 +190,43 @@ def run() -> Iterator[Run]:
     """A run of the smallest size, without the command line."""
     with open_environment() as environment:
         yield Run(environment, SIZES["smoke"], [], Progress(1))
+
+
+def figures_of(*arguments: str) -> Any:
+    """What a program of its own prints as JSON; skips where a server is missing."""
+    for start in (PostgresServer, RedisServer):
+        try:
+            start().start().close()
+        except Unavailable as reason:
+            require(reason)
+    return json.loads(benchmarks(*arguments, "--json"))
+
+
+@pytest.mark.slow
+def test_no_read_is_stale_when_a_killed_store_comes_back() -> None:
+    arguments = ("--outages", "1", "--rounds", "2", "--seconds", "0.5")
+    result = figures_of("outage", *arguments)["found"]
+    assert set(result) == {"killed", "frozen"}
+    for found in result.values():
+        for state in ("up", "down"):
+            assert found["get"][state]["querycache"]["over_none"]["median"] > 0
+        assert found["serves_again_ms"]["median"] > 0
+        seen = found["witnessed"]
+        assert seen["reads"] > 0
+        assert seen["writes"] > seen["writes_in_outage"] > 0
+    # A frozen store has its memory: readers who are back before the writer may lag by a second.
+    assert result["killed"]["witnessed"]["stale"] == 0
+
+
+@pytest.mark.slow
+def test_pages_in_transactions_that_see_one_state_have_hits() -> None:
+    found = {
+        (figure["database"], figure["contender"]): figure["hits"]
+        for figure in figures_of("snapshots", "--rounds", "1")
+    }
+    assert {database for database, _ in found} == {"sqlite", "postgresql"}
+    for (_, contender), hits in found.items():
+        assert (hits > 0.5) is (contender != "no cache")
 
 
 @pytest.mark.slow
