@@ -177,7 +177,7 @@ FUNCTION = (
 @postgresql
 @pytest.mark.parametrize("declared", [False, True])
 def test_a_function_that_writes(database: str, store_url: str, declared: bool) -> None:
-    depends = {"DEPENDS": {"add_genre": ["library_genre"]}} if declared else {}
+    depends: dict[str, Any] = {"DEPENDS": {"add_genre": ["library_genre"]}} if declared else {}
     configure(STORE=store_url, **depends)
     with made(database, FUNCTION, "DROP FUNCTION add_genre()"):
         seed(database)
@@ -189,7 +189,7 @@ def test_a_function_that_writes(database: str, store_url: str, declared: bool) -
 @postgresql
 @pytest.mark.parametrize("declared", [False, True])
 def test_callproc_of_a_function(database: str, store_url: str, declared: bool) -> None:
-    depends = {"DEPENDS": {"ADD_GENRE": ["library_genre"]}} if declared else {}
+    depends: dict[str, Any] = {"DEPENDS": {"ADD_GENRE": ["library_genre"]}} if declared else {}
     configure(STORE=store_url, **depends)
     with made(database, FUNCTION, "DROP FUNCTION add_genre()"):
         seed(database)
@@ -202,7 +202,8 @@ def test_callproc_of_a_function(database: str, store_url: str, declared: bool) -
 @postgresql
 @pytest.mark.parametrize("declared", [False, True])
 def test_procedure(database: str, store_url: str, declared: bool) -> None:
-    configure(STORE=store_url, **({"DEPENDS": {"p": ["library_genre"]}} if declared else {}))
+    depends: dict[str, Any] = {"DEPENDS": {"p": ["library_genre"]}} if declared else {}
+    configure(STORE=store_url, **depends)
     make = (
         "CREATE PROCEDURE p() LANGUAGE sql AS $$ INSERT INTO library_genre (name) VALUES ('p') $$"
     )
@@ -282,7 +283,8 @@ def test_mariadb(database: str, cache: QueryCache, name: str) -> None:
 @mariadb
 @pytest.mark.parametrize("declared", [False, True])
 def test_mariadb_procedure(database: str, store_url: str, declared: bool) -> None:
-    configure(STORE=store_url, **({"DEPENDS": {"p": ["library_genre"]}} if declared else {}))
+    depends: dict[str, Any] = {"DEPENDS": {"p": ["library_genre"]}} if declared else {}
+    configure(STORE=store_url, **depends)
     make = "CREATE PROCEDURE p() INSERT INTO library_genre (name) VALUES ('p')"
     written = ["library_genre"] if declared else ["*"]
     with made(database, make, "DROP PROCEDURE p"):

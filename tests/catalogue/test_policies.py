@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.db import connections, models, transaction
 
@@ -123,7 +125,7 @@ FOREIGN = [
 @pytest.mark.parametrize("declared", [False, True])
 def test_foreign_tables(database: str, store_url: str, declared: bool) -> None:
     settings = connections[database].settings_dict
-    depends = {"DEPENDS": {"qc_far": ["library_genre"]}} if declared else {}
+    depends: dict[str, Any] = {"DEPENDS": {"qc_far": ["library_genre"]}} if declared else {}
     configure(STORE=store_url, **depends)
     seed(database)
     make = [sql.format(**settings) if "HOST" in sql else sql for sql in FOREIGN]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.db import connections, models, transaction
 
@@ -20,7 +22,9 @@ def function(name: str, body: str, returns: str = "void") -> str:
 @on_postgresql
 @pytest.mark.parametrize("declared", [False, True])
 def test_a_trigger_that_cannot_be_told(database: str, store_url: str, declared: bool) -> None:
-    triggers = {"TRIGGERS": {"library_review": ["library_author"]}} if declared else {}
+    triggers: dict[str, Any] = (
+        {"TRIGGERS": {"library_review": ["library_author"]}} if declared else {}
+    )
     configure(STORE=store_url, **triggers)
     composes = "EXECUTE 'UPDATE library_' || 'author SET name = ''x'''; RETURN NULL;"
     with made(
