@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 import threading
 from functools import partial
 from typing import Any
@@ -238,7 +239,8 @@ def test_a_read_while_a_statement_runs(database: str, cache: QueryCache, before:
         def execute() -> None:
             if before:
                 assert genres(database) == ["crime", "poetry"]
-            connection.connection.execute(STATEMENT)
+            with closing(connection.connection.cursor()) as driver:
+            driver.execute(STATEMENT)
             if not before:
                 assert genres(database) == ["crime", "own", "poetry"]
 

@@ -55,7 +55,8 @@ def test_order_of_a_write_in_autocommit(stage: Stage, register: Register) -> Non
     register.warm()
     writer = stage.actor(register.write)
     writer.finish()
-    assert _writes(writer.trace) == [
+    trace = _writes(writer.trace)
+    assert trace[:6] == [
         "before begin",
         "after begin",
         "before execute",
@@ -63,6 +64,8 @@ def test_order_of_a_write_in_autocommit(stage: Stage, register: Register) -> Non
         "before end",
         "after end",
     ]
+    # A database may be asked something when it is over.
+    assert set(trace[6:]) <= {"before execute", "after execute"}
 
 
 @on_every_pair
