@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 import threading
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -240,7 +240,7 @@ def test_a_read_while_a_statement_runs(database: str, cache: QueryCache, before:
             if before:
                 assert genres(database) == ["crime", "poetry"]
             with closing(connection.connection.cursor()) as driver:
-            driver.execute(STATEMENT)
+                driver.execute(STATEMENT)
             if not before:
                 assert genres(database) == ["crime", "own", "poetry"]
 
