@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 from querycache import codec, stamps
 from querycache.admission import Admission
-from querycache.breaker import Breaker
+from querycache.breaker import RETRY, Breaker
 from querycache.conf import Config
 from querycache.counters import Counters
 from querycache.debts import Debts
@@ -62,6 +62,9 @@ class QueryCache:
         self.ignores_raw = config.raw_sql == "ignore"
         #: Writes that the store cannot be told of are written down in their database.
         self.journals = config.on_store_failure == "journal"
+        #: Seconds after an outage in which writers that are not back yet write into journals: each
+        #: tries the store again after `RETRY`, and one that has just given up is about to commit.
+        self.quiet = RETRY + config.timeout
         #: Of each database; weak, since in-memory databases come and go.
         self.watches: WeakSet[Watch] = WeakSet()
         #: Shadow mode never serves: every hit is run on the database and compared.
@@ -368,9 +371,9 @@ class QueryCache:
         with self._debts.lock:
             if not self._debts.pay(owed):
                 return False
-            # Nothing is served before the journals have been read.
+            # Nothing is served before the journals have been read, and the others are back.
             for watch in list(self.watches):
-                watch.expire()
+                watch.expire(self.quiet if self.journals else 0.0)
             # Under the lock, so that no write is owed by a process that serves.
             self.breaker.reset()
             return True

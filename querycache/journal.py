@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from sqlite3 import SQLITE_BUSY, SQLITE_LOCKED
 from typing import TYPE_CHECKING, Any
 
 from django.db import Error as DjangoError
@@ -123,6 +124,12 @@ def errors(connection: BaseDatabaseWrapper) -> tuple[type[Exception], ...]:
     return (connection.Database.Error, DjangoError)  # type: ignore[attr-defined]
 
 
+def is_busy(error: Exception) -> bool:
+    """Tell whether a statement failed since another connection holds SQLite's only lock."""
+    # The upper bytes say more than that.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (SQLITE_BUSY, SQLITE_LOCKED)
+
+
 def supported(connection: BaseDatabaseWrapper) -> bool:
     """Tell whether querycache can use tables of its own in this kind of database."""
     return connection.vendor in _NOW
@@ -166,14 +173,18 @@ def look(connection: BaseDatabaseWrapper) -> Look:
 
 
 def claim(connection: BaseDatabaseWrapper, store: str, label: str) -> None:
-    """Name the store that serves a database which names none yet; fails where one was quicker."""
+    """Name the store that serves a database which names none yet.
+
+    Fails where another process was quicker, and at once where one holds SQLite's only lock.
+    """
     now = _NOW[connection.vendor]
-    _run(
-        connection,
-        f"INSERT INTO {STORE} (id, store, label, seen, since)"  # noqa: S608
-        f" VALUES (1, %s, %s, {now}, 0)",
-        [store, label],
-    )
+    with _impatient(connection):
+        _run(
+            connection,
+            f"INSERT INTO {STORE} (id, store, label, seen, since)"  # noqa: S608
+            f" VALUES (1, %s, %s, {now}, 0)",
+            [store, label],
+        )
 
 
 def renew(connection: BaseDatabaseWrapper, named: Named) -> None:

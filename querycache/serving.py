@@ -61,6 +61,7 @@ class Serving(enum.Enum):
     OURS = "it serves the database"
     SOON = "the database was moved to it, and what was begun before may not be over"
     OTHER = "another store serves the database"
+    UNNAMED = "the database names no store, and cannot be made to before a transaction is over"
 
 
 class Claim:
@@ -171,6 +172,8 @@ class Served:
             return "the database names another store (see `manage.py querycache status`)"
         if self.now is Serving.SOON:
             return "the database was moved to this store a moment ago"
+        if self.now is Serving.UNNAMED:
+            return "the database names no store yet, and will when the transaction is over"
         return "the journal of the database could not be read yet"
 
     def judge(
@@ -216,20 +219,24 @@ class Served:
     ) -> Serving | None:
         """Have a database that names no store name this one."""
         label = self._cache.claim.label
+        self.now = Serving.OURS
         try:
             if autocommit:
                 journal.claim(connection, identity, label)
-            elif connection.vendor != "sqlite":
+            elif connection.vendor == "sqlite":
+                # What another connection wrote now would keep this transaction from writing.
+                self.now = Serving.UNNAMED
+            else:
                 with journal.apart(connection) as other:
                     journal.claim(other, identity, label)
-            # A transaction of SQLite that writes is alone: who names a store comes after it.
         except journal.errors(connection) as error:
-            if autocommit and journal.look(connection).named is not None:
-                # Another process was quicker; the next look tells whose store it is.
-                return None
+            if journal.is_busy(error) or (
+                autocommit and journal.look(connection).named is not None
+            ):
+                # Another process writes, or was quicker; the next look tells whose store it is.
+                self.now = None
             # Who may not write here finds out once others have named one.
             logger.debug("%s does not name its store: %s", connection.alias, error)
-        self.now = Serving.OURS
         return self.now
 
     def ask(self, connection: BaseDatabaseWrapper) -> tuple[Named | None, Serving | None]:

@@ -382,6 +382,8 @@ class Transaction:
             self.failed()
             raise
         self.over()
+        if self.database.watch.unnamed:
+            self.database.watch.clear(self)
         return result
 
     def over(self) -> None:

@@ -17,16 +17,12 @@ import logging
 import math
 import secrets
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
-
-from django.db import connections
 
 from querycache import journal
 from querycache.leases import clock
 from querycache.serving import LOOK, Served, Serving
-from querycache.session import Isolation
+from querycache.vantage import current
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -69,6 +65,8 @@ class Watch:
         # Raised by whatever makes a look that has begun worthless.
         self._expired = 0
         self._again = 0.0
+        # Until when nothing is served, whatever a look finds.
+        self._quiet = 0.0
         # Writes of this process that are in the journal and not over.
         self._in_flight = 0
         # Rows that the store has been told of, and that are not deleted yet.
@@ -95,16 +93,15 @@ class Watch:
         now = clock()
         if now < self.until:
             return True
-        if self._in_flight or now < self._again:
+        if self._in_flight or now < max(self._again, self._quiet):
             return False
         # One thread looks; the others go to the database meanwhile.
         if not self._looking.acquire(blocking=False):
             return False
         try:
-            self._look(transaction, thorough)
+            return self._look(transaction, thorough)
         finally:
             self._looking.release()
-        return self.until > clock()
 
     def shown(self, transaction: Transaction) -> bool | None:
         """Look at the journal as a transaction sees it from now on.
@@ -123,12 +120,23 @@ class Watch:
         except journal.errors(connection):
             self._proven = False
             raise
-        whole = not self._in_flight and len(look.rows) < journal.MOST_ROWS
+        quiet = self._in_flight or clock() < self._quiet
+        whole = not quiet and len(look.rows) < journal.MOST_ROWS
         return whole and serving is Serving.OURS and self._tell(look.rows)
 
-    def expire(self) -> None:
-        """Have the journal read before anything is served again."""
+    @property
+    def unnamed(self) -> bool:
+        """Whether the database can name the store once a transaction of this process is over."""
+        return self.served.now is Serving.UNNAMED
+
+    def expire(self, quiet: float = 0.0) -> None:
+        """Have the journal read before anything is served again.
+
+        Args:
+            quiet: seconds from now on in which nothing is served at all.
+        """
         with self._state:
+            self._quiet = max(self._quiet, clock() + quiet)
             self._expire()
 
     def _expire(self) -> None:
@@ -145,15 +153,15 @@ class Watch:
         self._judged = 0.0
         self._expire()
 
-    def _look(self, transaction: Transaction, thorough: bool) -> None:
+    def _look(self, transaction: Transaction, thorough: bool) -> bool:
         expired = self._expired
         started = clock()
         clear = False
         self._looker = threading.get_ident()
         try:
-            with self._reading(transaction, thorough) as connection:
+            with current(transaction, proven=self._proven, thorough=thorough) as connection:
                 if connection is None:
-                    return
+                    return False
                 # What another connection writes keeps an open transaction of SQLite from writing.
                 alone = connection is not transaction.connection and connection.vendor != "sqlite"
                 clear = self._read(connection, autocommit=alone or not transaction.open)
@@ -168,41 +176,13 @@ class Watch:
             self._looker = 0
             self._judged = started + LOOK_EVERY
         with self._state:
-            if expired == self._expired and not self._in_flight:
-                self._again = started + LOOK_EVERY
-                self.until = self._again if clear else 0.0
-                self._recording = self._recording and not clear
-
-    @contextmanager
-    def _reading(
-        self, transaction: Transaction, thorough: bool
-    ) -> Iterator[BaseDatabaseWrapper | None]:
-        """Lend a connection on which a statement sees what is committed now, if there is one."""
-        connection = transaction.connection
-        if transaction.replica is not None:
-            # It may be behind with its journal, too.
-            with journal.apart(connections[transaction.replica.of]) as other:
-                yield other
-        elif journal.broken(connection) or (transaction.open and journal.held(transaction.written)):
-            yield None
-        elif self._sees_commits(transaction):
-            yield connection
-        elif transaction.open and self._proven and not thorough:
-            # A snapshot shows the journal of its beginning.
-            yield None
-        else:
-            # So does SQLite while a cursor is being read.
-            with journal.apart(connection) as other:
-                yield other
-
-    def _sees_commits(self, transaction: Transaction) -> bool:
-        """Tell whether a statement on the connection sees what is committed, and breaks nothing."""
-        if not transaction.open:
-            return not transaction.session.reading()
-        if transaction.written and transaction.connection.vendor == "sqlite":
-            # It holds the only lock for writing.
-            return True
-        return self._proven and transaction.session.isolation is Isolation.READ_COMMITTED
+            if expired != self._expired or self._in_flight:
+                return False
+            self._recording = self._recording and not clear
+            clear = clear and started >= self._quiet
+            self._again = 0.0 if self.unnamed else started + LOOK_EVERY
+            self.until = started + LOOK_EVERY if clear else 0.0
+            return self.until > clock()
 
     def _read(self, connection: BaseDatabaseWrapper, *, autocommit: bool) -> bool:
         """Act upon what the database says; tells whether the store may be used for reads."""

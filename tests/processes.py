@@ -14,8 +14,8 @@ from typing import Any
 
 from django.db import connections, transaction
 
-from querycache.cache import QueryCache
-from querycache.runtime import runtime, transaction_of
+from querycache.runtime import transaction_of
+from tests.explaining import cache_of
 from tests.outages import STEPS, Faults
 
 #: Seconds after which a process that does not answer has failed the test.
@@ -161,14 +161,18 @@ def save(alias: str, pk: int, value: int) -> None:
 
 
 def cut(alias: str, *steps: str) -> None:
-    """Let every call of this process to the store fail, or these steps."""
+    """Let every call of this process to the store fail, or these steps.
+
+    When it is back, this process serves at once.
+    """
+    cache_of().quiet = 0.0
     _faults().only(*(steps or STEPS))
 
 
 def mend(alias: str) -> None:
     """Let this process reach the store again, and try."""
     _faults().only()
-    _cache().breaker._retry_at = 0.0
+    cache_of().breaker._retry_at = 0.0
 
 
 def second(alias: str) -> None:
@@ -180,22 +184,17 @@ def second(alias: str) -> None:
 
 def owes(alias: str) -> bool:
     """Tell whether this process takes the store for down."""
-    return _cache().breaker.down
+    return cache_of().breaker.down
 
 
 def dying_write(alias: str, name: str, pk: int, value: int) -> None:
     """Write, and end this process at once when the write is committed."""
-    vars(_cache())["told"] = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
+    vars(cache_of())["told"] = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
     {"save": save, "write": write}[name](alias, pk, value)
 
 
-def _cache() -> QueryCache:
-    assert runtime.current is not None
-    return runtime.current.cache
-
-
 def _faults() -> Faults:
-    store: Any = _cache().store
+    store: Any = cache_of().store
     if "faults" not in vars(store):
         store.faults = Faults(store)
     found: Faults = store.faults

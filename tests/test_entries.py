@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 
 import querycache
 from querycache import codec, keys
-from querycache.cache import QueryCache
 from querycache.entries import MAC_BYTES, Forged, Sealer, created
-from querycache.runtime import runtime
 from tests.environment import STORES, configure
+from tests.explaining import cache_of
 from tests.shapes.dataset import Library, populate
 from tests.shapes.portrait import portrait
 
@@ -95,11 +94,6 @@ def m(database: str, store_url: str) -> Library:
     library = Library(database)
     populate(library)
     return library
-
-
-def cache_of() -> QueryCache:
-    assert runtime.current is not None
-    return runtime.current.cache
 
 
 def key_of(queryset: Any) -> bytes:

@@ -19,7 +19,9 @@ from hypothesis.stateful import run_state_machine_as_test
 from querycache import install
 from querycache.cache import QueryCache
 from querycache.dependencies import Database
+from querycache.leases import Lease
 from querycache.overlay import Overlay
+from querycache.stamps import TOKEN_BYTES
 from querycache.transactions import Transaction
 from tests.environment import VERIFYING, Environment, configure
 from tests.machine.machine import LibraryMachine, Stale, Worker
@@ -118,8 +120,9 @@ def without_table(table: str) -> Callable[[pytest.MonkeyPatch], None]:
 
 def without_announcements(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commits change no stamps."""
-    monkeypatch.setattr(QueryCache, "begin", lambda self, keys: None)
-    monkeypatch.setattr(QueryCache, "end", lambda self, keys, lease: None)
+    # A write without a lease would go into the journal.
+    monkeypatch.setattr(QueryCache, "begin", lambda self, keys: Lease(keys, bytes(TOKEN_BYTES)))
+    monkeypatch.setattr(QueryCache, "told", lambda self, keys, lease: True)
 
 
 def without_marks(monkeypatch: pytest.MonkeyPatch) -> None:

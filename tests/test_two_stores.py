@@ -108,6 +108,11 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.message for record in caplog.records if record.name == "querycache.journal"]
 
 
+def names_a_store(alias: str) -> bool:
+    """Tell whether a database names a store, as the open transaction sees it."""
+    return journal.look(connections[alias]).named is not None
+
+
 def settle(sites: Sites) -> None:
     """Have the database name the first store, which has the rows."""
     assert [sites.read("one") for _ in range(2)] == [[0, 0]] * 2
@@ -309,6 +314,41 @@ def test_database_that_names_none_is_named_one(sites: Sites) -> None:
     assert ServingStore.objects.using(sites.alias).count() == 1
 
 
+def test_database_that_is_first_looked_at_in_a_transaction(sites: Sites) -> None:
+    settle(sites)
+    ServingStore.objects.using(sites.alias).all().delete()
+    sites.second()
+    with sites.on("one") as cache:
+        hits = cache.counters.hits
+        with transaction.atomic(sites.alias):
+            assert read(sites.alias) == [0, 0]
+            # What another connection wrote would keep a transaction of SQLite from writing.
+            later = connections[sites.alias].vendor == "sqlite"
+            assert names_a_store(sites.alias) is not later
+            assert cache.counters.hits == hits + (not later)
+        assert names_a_store(sites.alias)
+        assert [read(sites.alias) for _ in range(2)] == [[0, 0]] * 2
+        assert hit(sites.alias)
+    assert sites.read("two") == [0, 0]
+    assert not sites.hit("two")
+
+
+def test_store_that_is_named_while_another_connection_writes(sites: Sites) -> None:
+    if connections[sites.alias].vendor != "sqlite":
+        pytest.skip("two may write at once")
+    settle(sites)
+    ServingStore.objects.using(sites.alias).all().delete()
+    sites.second()
+    with journal.apart(connections[sites.alias]) as other:
+        journal._run(other, "BEGIN IMMEDIATE")
+        assert sites.read("one") == [0, 0]
+        assert not sites.hit("one")
+        journal._run(other, "ROLLBACK")
+    sites.second()
+    assert [sites.read("one") for _ in range(2)] == [[0, 0]] * 2
+    assert sites.hit("one")
+
+
 # -- memory://, which is a process's own ---------------------------------------------------------
 
 
@@ -316,7 +356,6 @@ def test_second_process_on_memory_serves_nothing(
     database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     configure(named=True, STORE="memory://")
-    read(database)  # names the store: a transaction of SQLite would have to put that off
     Thing.objects.using(database).bulk_create(Thing(pk=pk, code=f"{pk}") for pk in (1, 2))
     assert [read(database) for _ in range(2)] == [[0, 0]] * 2
     assert hit(database)

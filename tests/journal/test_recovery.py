@@ -8,7 +8,9 @@ import pytest
 from django.db import connections, transaction
 
 from querycache import journal
+from querycache.breaker import RETRY
 from querycache.watch import Watch
+from tests.explaining import cache_of
 from tests.journal.helpers import EVERYWHERE, TABLE, WRITES, rows
 from tests.processes import Peer, Place, cut, hit, mend, owes, read, save, second, write
 from tests.stages import Stage
@@ -39,7 +41,7 @@ def test_without_that_rule_what_happened_in_the_outage_is_missed(
     assert read(database) == [0, 0]
     peer.call("cut")
     peer.call("save", 1, 7)
-    monkeypatch.setattr(Watch, "expire", lambda self: None)
+    monkeypatch.setattr(Watch, "expire", lambda self, quiet: None)
     mend(database)
     assert read(database) == [0, 0]
 
@@ -77,6 +79,32 @@ def test_write_while_another_process_is_back_already(database: str, peer: Peer) 
     peer.call("mend")
     assert peer.call("read") == [7, 8]
     assert rows(database) == []
+
+
+@pytest.mark.parametrize("mechanism", [True, False], ids=["with", "without"])
+def test_nothing_is_served_until_writers_are_back_too(
+    database: str, peer: Peer, mechanism: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("querycache.watch.clock", lambda: now[0])
+    peer.call("cut")
+    quiet = cache_of().quiet
+    cut(database)
+    cache_of().quiet = quiet if mechanism else 0.0
+    assert read(database) == [0, 0]
+    mend(database)
+    assert read(database) == [0, 0]
+    assert not owes(database)
+    # What is read of the journal now would be good for a second.
+    peer.call("save", 1, 7)
+    now[0] += RETRY
+    assert (read(database) == [7, 0]) is mechanism
+    peer.call("mend")
+    peer.call("read")
+    now[0] += quiet - RETRY
+    if mechanism:
+        assert [read(database) for _ in range(2)] == [[7, 0]] * 2
+        assert hit(database)
 
 
 def test_process_itself_serves_nothing_old_while_its_write_is_on_its_way(

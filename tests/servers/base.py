@@ -43,6 +43,8 @@ class Server(ABC):
     account: ClassVar[str | None] = None
     #: What the watchdog sends; SIGKILL follows after two seconds.
     last_signal: ClassVar[signal.Signals] = signal.SIGKILL
+    #: How far above its port the server listens on another one; 0: it does not.
+    second_port: int = 0
     #: What `stop` sends.
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
 
@@ -95,7 +97,7 @@ class Server(ABC):
                 # Another process may take the port between the choice and the start. Once
                 # clients know the port it must stay what it is.
                 if first:
-                    self.port = free_port()
+                    self.port = free_port(beside=self.second_port)
                 if self._launch(last=attempt == _ATTEMPTS - 1):
                     break
         except BaseException:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import random
@@ -61,17 +60,27 @@ def _packaged() -> list[Path]:
     return list(Path(found.origin).parent.glob("_binaries/*"))
 
 
-def free_port() -> int:
+def free_port(*, beside: int = 0) -> int:
     """Return a TCP port of 127.0.0.1 that nothing listens on.
 
     It lies below the range that systems take ports of outgoing connections from, so that a server
     that was stopped finds its port free when it starts again.
+
+    Args:
+        beside: how far above it another one must be free too, and below that range; 0: none.
     """
     for _ in range(200):
-        port = random.randint(15000, 31000)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                return port
+        port = random.randint(15000, 31000 - beside)
+        if _is_free(port) and (not beside or _is_free(port + beside)):
+            return port
     raise RuntimeError("no free port")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

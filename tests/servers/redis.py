@@ -34,6 +34,9 @@ class RedisServer(Server):
         super().__init__()
         self.password = password
         self.options = {"save": "", "appendonly": "no", **(options or {})}
+        if "cluster-enabled" in self.options:
+            # Nodes talk to each other there.
+            self.second_port = 10000
         self._tcp = tcp
         self._tls = tls
         self._names = program
