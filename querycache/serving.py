@@ -61,7 +61,7 @@ class Serving(enum.Enum):
     OURS = "it serves the database"
     SOON = "the database was moved to it, and what was begun before may not be over"
     OTHER = "another store serves the database"
-    UNNAMED = "the database names no store, and cannot be made to before a transaction is over"
+    UNNAMED = "the database names no store, and a transaction of SQLite keeps it from that"
 
 
 class Claim:
@@ -230,10 +230,10 @@ class Served:
                 with journal.apart(connection) as other:
                     journal.claim(other, identity, label)
         except journal.errors(connection) as error:
-            if journal.is_busy(error) or (
-                autocommit and journal.look(connection).named is not None
-            ):
-                # Another process writes, or was quicker; the next look tells whose store it is.
+            if journal.is_busy(error):
+                self.now = Serving.UNNAMED
+            elif autocommit and journal.look(connection).named is not None:
+                # Another process was quicker; the next look tells whose store it is.
                 self.now = None
             # Who may not write here finds out once others have named one.
             logger.debug("%s does not name its store: %s", connection.alias, error)

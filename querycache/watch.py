@@ -126,7 +126,7 @@ class Watch:
 
     @property
     def unnamed(self) -> bool:
-        """Whether the database can name the store once a transaction of this process is over."""
+        """Whether the database can name the store as soon as a transaction is over."""
         return self.served.now is Serving.UNNAMED
 
     def expire(self, quiet: float = 0.0) -> None:

@@ -344,7 +344,7 @@ def test_store_that_is_named_while_another_connection_writes(sites: Sites) -> No
         assert sites.read("one") == [0, 0]
         assert not sites.hit("one")
         journal._run(other, "ROLLBACK")
-    sites.second()
+    # Nor is that waited for longer than it takes.
     assert [sites.read("one") for _ in range(2)] == [[0, 0]] * 2
     assert sites.hit("one")
 

@@ -58,6 +58,7 @@ def is_late(outcome: Outcome) -> bool:
 @pytest.mark.parametrize(
     ("database", "store", "how"),
     [
+        ("sqlite", "memory", "as it is"),
         ("sqlite", "lmdb", "slow commits"),
         ("postgresql", "redis", "as it is"),
         ("postgresql", "redis", "near cache, checked"),
