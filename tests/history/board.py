@@ -29,6 +29,7 @@ class Spec:
         mutant: mechanism of querycache that it goes without; empty: none.
         slow: seconds that a commit takes longer, at most.
         between: reads of all workers between two writes of a writer, on average.
+        lag: seconds that a read may be stale.
         patience: seconds that it waits, at the end, for hits to come.
     """
 
@@ -44,6 +45,7 @@ class Spec:
     mutant: str = ""
     slow: float = 0.0
     between: float = 20.0
+    lag: float = 0.0
     patience: float = 10.0
 
 

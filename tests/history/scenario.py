@@ -320,6 +320,7 @@ class Run:
             isolation=isolation,
             mutant=scenario.mutant,
             between=scenario.between,
+            lag=(scenario.fault.lag or 0.0) if scenario.fault is not None else 0.0,
             patience=0.0 if scenario.cache == "none" else 3 * scenario.lease + 5,
             **more,
         )

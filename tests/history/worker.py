@@ -103,6 +103,8 @@ class Worker:
 
     def finish(self) -> None:
         """Compare the cache and the database, now that nobody writes."""
+        # What was written last may be as late as anything else.
+        time.sleep(self.spec.lag)
         deadline = time.monotonic() + self.spec.patience
         for writer in range(self.writers):
             for look in self._looks:
