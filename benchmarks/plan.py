@@ -96,7 +96,7 @@ SIZES = {
         hangs=2.0,
         entries=10_000,
         store_writes=1_000_000,
-        starts=5,
+        starts=15,
     ),
     "quick": Size(
         databases=("sqlite", "postgresql"),

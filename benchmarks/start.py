@@ -1,4 +1,4 @@
-"""One fresh process of a contender: prints the ms that it takes until Django is set up."""
+"""One fresh process of a contender: prints the ms of processor time until Django is set up."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Set Django up as a contender, and tell how long that took."""
+    """Set Django up as a contender, and tell what that took."""
     # What this script alone needs is imported before the clock starts, for everybody alike.
     from benchmarks.contenders import CONTENDERS
     from benchmarks.contenders.base import settings_for
@@ -17,14 +17,14 @@ def main() -> None:
     place = json.loads(sys.argv[1])
     contender = CONTENDERS[place["contender"]]
     settings = settings_for(contender, place["database"], place["store"], Path(place["folder"]))
-    start = time.perf_counter()
+    start = time.process_time()
     import django
     from django.conf import settings as django_settings
 
     django_settings.configure(**settings)
     django.setup()
     contender.install()
-    print(1000 * (time.perf_counter() - start))
+    print(1000 * (time.process_time() - start))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from querycache import stamps
 from querycache.compiler import BYPASS
 from querycache.counters import Counters, Stats
 from querycache.keys import EVERYTHING
-from querycache.runtime import runtime, transaction_of
+from querycache.runtime import runtime
+from querycache.state import transaction_of
 from querycache.targets import Target, resolve
 from querycache.writes import announce, tell
 

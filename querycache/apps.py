@@ -16,8 +16,8 @@ class QuerycacheConfig(AppConfig):
 
     def ready(self) -> None:
         """Install; what is wrong with the settings is told by checks and by the first query."""
-        from querycache import checks, install
+        from querycache import check_registry, install
 
-        checks.register()
+        check_registry.register()
         setting_changed.connect(install.reinstall, dispatch_uid="querycache")
         install.install()

@@ -20,7 +20,8 @@ from django.db import connections
 from querycache.catalogue.closed import Catalogue
 from querycache.catalogue.facts import READ_FROM, SEQUENCE, TRIGGERED
 from querycache.catalogue.report import named
-from querycache.runtime import runtime, transaction_of
+from querycache.runtime import runtime
+from querycache.state import transaction_of
 
 
 def check_catalogue(

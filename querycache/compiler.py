@@ -20,7 +20,8 @@ from django.db.models.sql.compiler import (
 from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
 
 from querycache.reads import Read, read
-from querycache.runtime import runtime, transaction_of
+from querycache.runtime import runtime
+from querycache.state import transaction_of
 from querycache.switch import reads_enabled
 
 if TYPE_CHECKING:

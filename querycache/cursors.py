@@ -16,7 +16,8 @@ from querycache.compiler import local
 from querycache.plans import Effect
 from querycache.questions import STATE
 from querycache.rawsql import text_of
-from querycache.runtime import runtime, transaction_of
+from querycache.runtime import runtime
+from querycache.state import transaction_of
 from querycache.transactions import Transaction
 
 

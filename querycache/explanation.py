@@ -17,8 +17,9 @@ from querycache.entries import Forged, created
 from querycache.keys import EVERYTHING, Unkeyable, entry_key
 from querycache.plans import Plan
 from querycache.reads import caught_up, fingerprint_of, with_session
-from querycache.runtime import runtime, transaction_of
+from querycache.runtime import runtime
 from querycache.session import Isolation
+from querycache.state import transaction_of
 from querycache.switch import reads_enabled
 from querycache.transactions import Transaction
 

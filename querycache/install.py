@@ -1,41 +1,20 @@
-"""Where querycache is put into Django; the only place that touches Django's classes.
+"""Installing querycache: at the start, and whenever the settings change.
 
-Compilers are subclassed through `BaseDatabaseOperations.compiler`, which no backend overrides. All
-statements, the ORM's own and raw ones, pass `CursorWrapper`; transactions end in
-`BaseDatabaseWrapper`. Every replacement does nothing but call the original while nothing is
-installed.
+Both are light. What they lead to is imported and made by the first use of a database.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import weakref
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.base.creation import BaseDatabaseCreation
-from django.db.backends.base.operations import BaseDatabaseOperations
-from django.db.backends.utils import CursorWrapper
 
-from querycache import conf, cursors, journal
-from querycache.cache import QueryCache
-from querycache.compiler import cached_class, local
-from querycache.keys import EVERYTHING, database_identity
-from querycache.runtime import Installed, connected, connecting, forked, runtime, transaction_of
-from querycache.selection import Selection
-from querycache.stores import open_store
-from querycache.stores.base import Store, StoreUnusable
-from querycache.writes import send
+from querycache import conf, seams
+from querycache.runtime import runtime
 
-#: The attribute of a connection whose test database is being created.
-_CREATED = "_querycache_created"
-
-logger = logging.getLogger("querycache.journal")
+if TYPE_CHECKING:
+    from querycache.state import Installed
 
 
 def install() -> None:
@@ -47,54 +26,32 @@ def install() -> None:
     uninstall()
     runtime.refusal = None
     try:
-        _install(conf.load(getattr(settings, "QUERYCACHE", None)))
+        config = conf.load(getattr(settings, "QUERYCACHE", None))
+        if config.mode == "off" or conf.store_kind(config, settings.CACHES) == "off":
+            return
+        # Now: the first query may be one that its module runs when it is imported.
+        config.context_function()
     except ImproperlyConfigured as error:
         runtime.refusal = str(error)
-        patch()
-
-
-def _install(config: conf.Config) -> None:
-    if config.mode == "off" or conf.store_kind(config, settings.CACHES) == "off":
-        return
-    if config.store.startswith(("memory://", "lmdb://")):
-        # Cheap to open, so that a mistake shows at the start.
-        try:
-            store = open_from(config)
-        except StoreUnusable as error:
-            raise ImproperlyConfigured(f"QUERYCACHE['STORE']: {error}") from error
-        cache = QueryCache(config, settings.SECRET_KEY, lambda: store)
     else:
-        cache = QueryCache(config, settings.SECRET_KEY, lambda: open_from(config))
-    _after_fork(cache)
-    runtime.current = Installed(cache, Selection(config.exclude, config.only))
-    patch()
+        runtime.postpone(lambda: _make(config))
+    if not seams.arrange():
+        runtime.ready()
 
 
-def open_from(config: conf.Config) -> Store:
-    """Open the store that the settings lead to; nothing is connected yet.
+def _make(config: conf.Config) -> Installed | None:
+    from querycache.opening import make
 
-    Raises:
-        StoreUnusable: it can never work as configured.
-    """
-    options = config.store_options()
-    if "://" in config.store:
-        return open_store(config.store, options)
-    from querycache.stores.caches import store_for_cache
-
-    def embedded() -> Store:
-        from querycache.stores.lmdb import LmdbStore, default_path
-
-        project = str(getattr(settings, "ROOT_URLCONF", "") or settings.SETTINGS_MODULE)
-        return LmdbStore(default_path(project.partition(".")[0]), options)
-
-    store = store_for_cache(config.store, settings.CACHES, options, default_lmdb=embedded)
-    assert store is not None, "a cache that stands for no store is not installed"
-    return store
+    try:
+        return make(config)
+    except ImproperlyConfigured as error:
+        runtime.refusal = str(error)
+        return None
 
 
 def uninstall() -> None:
     """Leave every query alone from now on."""
-    installed, runtime.current = runtime.current, None
+    installed = runtime.clear()
     if installed is not None:
         installed.cache.close()
 
@@ -103,203 +60,3 @@ def reinstall(*, setting: str, **kwargs: Any) -> None:
     """Follow `django.test.override_settings`; a receiver of `setting_changed`."""
     if setting in ("QUERYCACHE", "CACHES", "DATABASES", "SECRET_KEY"):
         install()
-
-
-def _after_fork(cache: QueryCache) -> None:
-    alive = weakref.ref(cache)
-
-    def forget() -> None:
-        found = alive()
-        if found is not None:
-            found.after_fork()
-            if runtime.current is not None and runtime.current.cache is found:
-                forked()
-
-    os.register_at_fork(after_in_child=forget)
-
-
-# -- Django's classes --------------------------------------------------------------------------
-
-
-def patch() -> None:
-    """Replace Django's methods, once per process."""
-    if getattr(BaseDatabaseOperations.compiler, "querycache", False):
-        return
-    for owner, name, replacement in (
-        (BaseDatabaseOperations, "compiler", _compiler),
-        (CursorWrapper, "_execute", cursors.executing),
-        (CursorWrapper, "_executemany", cursors.executing),
-        (CursorWrapper, "callproc", cursors.calling),
-        (BaseDatabaseWrapper, "_commit", _commit),
-        (BaseDatabaseWrapper, "_rollback", _rollback),
-        (BaseDatabaseWrapper, "connect", _connect),
-        (BaseDatabaseWrapper, "close", _close),
-        (BaseDatabaseWrapper, "set_autocommit", _set_autocommit),
-        (BaseDatabaseOperations, "execute_sql_flush", _execute_sql_flush),
-        (BaseDatabaseCreation, "clone_test_db", _clone_test_db),
-    ):
-        original = getattr(owner, name)
-        patched = wraps(original)(replacement(original))
-        patched.querycache = True  # type: ignore[attr-defined]
-        setattr(owner, name, patched)
-    vars_of: Any = BaseDatabaseCreation
-    vars_of.create_test_db = _Creating(BaseDatabaseCreation.create_test_db)
-    # Through CursorWrapper.__getattr__ these would reach the driver unseen. A driver that has no
-    # such method goes on saying so.
-    CursorWrapper.close = cursors.closing  # type: ignore[attr-defined]
-    CursorWrapper.copy = property(lambda self: cursors.copier(self, "copy"))  # type: ignore[attr-defined]
-    for name in ("copy_expert", "copy_from", "executescript"):
-        setattr(CursorWrapper, name, property(cursors.bulk(name)))
-
-
-def _compiler(original: Callable[..., Any]) -> Callable[..., Any]:
-    def compiler(self: BaseDatabaseOperations, compiler_name: str) -> Any:
-        if runtime.refusal is not None:
-            raise ImproperlyConfigured(runtime.refusal)
-        return cached_class(original(self, compiler_name))
-
-    return compiler
-
-
-def _commit(original: Callable[..., Any]) -> Callable[..., Any]:
-    def _commit(self: BaseDatabaseWrapper) -> Any:
-        if runtime.current is None:
-            return original(self)
-        transaction = transaction_of(self)
-        return transaction.commit(lambda: transaction.session.committing(lambda: original(self)))
-
-    return _commit
-
-
-def _rollback(original: Callable[..., Any]) -> Callable[..., Any]:
-    def _rollback(self: BaseDatabaseWrapper) -> Any:
-        if runtime.current is None:
-            return original(self)
-        transaction = transaction_of(self)
-        try:
-            if transaction.doubtful:
-                return original(self)
-            return transaction.session.rolling_back(lambda: original(self))
-        finally:
-            transaction.over()
-
-    return _rollback
-
-
-def _connect(original: Callable[..., Any]) -> Callable[..., Any]:
-    def connect(self: BaseDatabaseWrapper) -> Any:
-        connecting(self)
-        result = original(self)
-        connected(self)
-        if self.__dict__.pop(_CREATED, False):
-            _made_anew(self, self.settings_dict)
-        return result
-
-    return connect
-
-
-def _close(original: Callable[..., Any]) -> Callable[..., Any]:
-    def close(self: BaseDatabaseWrapper) -> Any:
-        had = self.connection
-        try:
-            return original(self)
-        finally:
-            if self.connection is None:
-                # The settings may name another database by the time of the next query.
-                connecting(self)
-            elif self.closed_in_transaction and had is not None and runtime.current is not None:
-                transaction_of(self).over()
-
-    return close
-
-
-def _set_autocommit(original: Callable[..., Any]) -> Callable[..., Any]:
-    def set_autocommit(
-        self: BaseDatabaseWrapper,
-        autocommit: bool,
-        force_begin_transaction_with_broken_autocommit: bool = False,
-    ) -> Any:
-        force_begin = force_begin_transaction_with_broken_autocommit
-        if runtime.current is None:
-            return original(self, autocommit, force_begin)
-        if not autocommit:
-            # Before: SQLite's BEGIN says itself what is known of it.
-            transaction_of(self).begun()
-            result = original(self, autocommit, force_begin)
-            transaction_of(self).atomic = force_begin
-            return result
-        # Several drivers commit what is open when autocommit is turned on.
-        transaction = transaction_of(self)
-        try:
-            result = transaction.commit(lambda: original(self, autocommit, force_begin))
-        finally:
-            # Those of a commit that failed; others were sent before the hooks of the commit.
-            send(transaction)
-        transaction.session.autocommit_off = False
-        return result
-
-    return set_autocommit
-
-
-def _execute_sql_flush(original: Callable[..., Any]) -> Callable[..., Any]:
-    def execute_sql_flush(self: BaseDatabaseOperations, *args: Any, **kwargs: Any) -> Any:
-        # Django's own writes, though it sends them as texts.
-        local.writing += 1
-        try:
-            return original(self, *args, **kwargs)
-        finally:
-            local.writing -= 1
-
-    return execute_sql_flush
-
-
-class _Creating:
-    """Stands for `create_test_db`, after which the connection leads to a database made anew.
-
-    Not a function around it, since a warning of Django's would then name this file in place of its
-    caller's. What happens with the database is over when the connection is made again.
-
-    Args:
-        original: Django's own.
-    """
-
-    def __init__(self, original: Callable[..., Any]) -> None:
-        self._original = original
-
-    def __get__(self, creation: BaseDatabaseCreation | None, owner: Any = None) -> Any:
-        if creation is None:
-            return self._original
-        creation.connection.__dict__[_CREATED] = True
-        return self._original.__get__(creation, owner)
-
-
-def _clone_test_db(original: Callable[..., Any]) -> Callable[..., Any]:
-    def clone_test_db(self: BaseDatabaseCreation, suffix: str, *args: Any, **kwargs: Any) -> Any:
-        result = original(self, suffix, *args, **kwargs)
-        _made_anew(self.connection, self.get_test_db_clone_settings(suffix))
-        return result
-
-    return clone_test_db
-
-
-def _made_anew(connection: BaseDatabaseWrapper, settings_dict: dict[str, Any]) -> None:
-    """Forget what another database of the same name may have left in the store."""
-    installed = runtime.current
-    if installed is not None and settings_dict.get("NAME"):
-        identity = database_identity(connection.vendor, settings_dict)
-        database = installed.database(connection, identity)
-        installed.cache.end([database.stamp_key(EVERYTHING)], None)
-        database.schema_changed()
-        forget_store(connection, settings_dict)
-        database.watch.expire()
-
-
-def forget_store(connection: BaseDatabaseWrapper, settings_dict: dict[str, Any]) -> None:
-    """Have a database name no store, which it may have from a template or an earlier run."""
-    if connection.vendor == "sqlite" and connection.is_in_memory_db():  # type: ignore[attr-defined]
-        return
-    try:
-        with journal.apart(connection, settings_dict["NAME"]) as other:
-            journal.forget_store(other)
-    except journal.errors(connection) as error:
-        logger.debug("%s may name another store: %s", settings_dict["NAME"], error)

@@ -15,9 +15,10 @@ from querycache.keys import Unkeyable, dump_parameters
 from querycache.leases import clock
 from querycache.overlay import Seen
 from querycache.plans import Plan
-from querycache.runtime import runtime, transaction_of
+from querycache.runtime import runtime
 from querycache.session import Isolation
 from querycache.stamps import SETTLED_BYTES
+from querycache.state import transaction_of
 from querycache.transactions import Transaction
 from querycache.verify import report_difference, same_rows
 

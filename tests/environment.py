@@ -17,7 +17,8 @@ from django.db import connections
 import querycache
 from querycache import install, journal
 from querycache.cache import QueryCache
-from querycache.runtime import Installed, runtime
+from querycache.runtime import runtime
+from querycache.state import Installed
 from tests.servers import (
     MariaDBServer,
     MemcachedServer,

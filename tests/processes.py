@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db import connections, transaction
 
-from querycache.runtime import transaction_of
+from querycache.state import transaction_of
 from tests.explaining import cache_of
 from tests.outages import STEPS, Faults
 

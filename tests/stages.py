@@ -15,7 +15,7 @@ from querycache import install
 from querycache import stamps as protocol
 from querycache.cache import QueryCache
 from querycache.keys import EVERYTHING
-from querycache.runtime import transaction_of
+from querycache.state import transaction_of
 from querycache.stores.base import Store, StoreOptions
 from querycache.stores.memory import MemoryStore
 from tests.environment import configure

@@ -13,7 +13,7 @@ from querycache import dependencies, overlay, plans, session
 from querycache.cache import QueryCache
 from querycache.dependencies import Database
 from querycache.rawsql import analyse
-from querycache.runtime import transaction_of
+from querycache.state import transaction_of
 from tests.environment import Environment, configure
 from tests.library.models import Publisher
 from tests.stages import Register, plant, put, staged

@@ -246,12 +246,12 @@ def test_django_runs_them(arguments: list[str], found: set[str], code: int, tmp_
     (shop / "__init__.py").touch()
     (shop / "apps.py").write_text(
         "from django.apps import AppConfig\n"
-        "from querycache import checks\n"
+        "from querycache import check_registry\n"
         "class Shop(AppConfig):\n"
         "    name = 'shop'\n"
         "    def ready(self):\n"
-        "        checks.register()\n"
-        "        checks.register()\n"
+        "        check_registry.register()\n"
+        "        check_registry.register()\n"
     )
     (tmp_path / "shop_settings.py").write_text(
         "SECRET_KEY = 'x'\nINSTALLED_APPS = ['shop']\nQUERYCACHE = {'EXCLUDE': ['shpo']}\n"

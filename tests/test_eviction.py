@@ -11,7 +11,7 @@ import redis
 from django.core.management import call_command
 from django.test.utils import override_settings
 
-from querycache import checks
+from querycache import asking_checks
 from tests.servers import RedisServer, Unavailable, require
 
 
@@ -58,7 +58,7 @@ def test_policy(
 ) -> None:
     configure(policy, limit)
     with override_settings(QUERYCACHE={"STORE": server.url, "TIMEOUT": 5, **more}):
-        messages = checks.check_eviction(None)
+        messages = asking_checks.check_eviction(None)
         assert [one.id for one in messages] == ([f"querycache.{found}"] if found else [])
         assert all(policy in one.msg for one in messages)
         told = StringIO()
@@ -70,4 +70,4 @@ def test_policy(
 @pytest.mark.parametrize("store", ["redis://127.0.0.1:1", "memory://", "redis://h:port"])
 def test_store_that_does_not_answer_is_no_concern(store: str) -> None:
     with override_settings(QUERYCACHE={"STORE": store}):
-        assert checks.check_eviction(None) == []
+        assert asking_checks.check_eviction(None) == []

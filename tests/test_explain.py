@@ -18,7 +18,7 @@ import querycache
 from querycache.cache import QueryCache
 from querycache.entries import MAC_BYTES
 from querycache.explanation import Explanation
-from querycache.runtime import transaction_of
+from querycache.state import transaction_of
 from querycache.stores.base import StoreError
 from tests.environment import DATABASES, STORES, configure, elsewhere
 from tests.explaining import cache_of, explained, missed, refused

@@ -6,7 +6,7 @@ import pytest
 from django.db import connections, transaction
 
 from querycache.cache import QueryCache
-from querycache.runtime import transaction_of
+from querycache.state import transaction_of
 from tests.environment import DATABASES, elsewhere
 from tests.explaining import cache_of, explained, missed
 from tests.shapes.dataset import Library, populate

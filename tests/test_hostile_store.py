@@ -14,7 +14,7 @@ import querycache
 from querycache import keys, stamps
 from querycache.entries import Sealer
 from querycache.keys import EVERYTHING
-from querycache.runtime import transaction_of
+from querycache.state import transaction_of
 from tests.environment import STORES, Environment, configure
 from tests.hooks import eventually
 from tests.library.models import Publisher

@@ -172,7 +172,7 @@ def test_whoever_finds_a_stamp_lost_waits_for_the_writers_in_flight(
 
 
 def _table_key(register: Register) -> bytes:
-    from querycache.runtime import transaction_of
+    from querycache.state import transaction_of
 
     database = transaction_of(connections[register.alias]).database
     return database.stamp_key("library_publisher")

@@ -15,7 +15,7 @@ import querycache
 from querycache import install
 from querycache.cache import QueryCache
 from querycache.near import NearCache
-from querycache.runtime import transaction_of
+from querycache.state import transaction_of
 from querycache.stores import open_store
 from tests.environment import STORES, Environment, configure, elsewhere
 from tests.hooks import HookedStore

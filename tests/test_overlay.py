@@ -13,7 +13,7 @@ from django.db import connections, transaction
 import querycache
 from querycache.cache import QueryCache
 from querycache.plans import Effect
-from querycache.runtime import transaction_of
+from querycache.state import transaction_of
 from tests.environment import DATABASES, elsewhere
 from tests.library.models import Author, Book, Genre
 from tests.watching import Watch, execute, seed

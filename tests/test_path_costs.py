@@ -23,7 +23,7 @@ import querycache
 from querycache import install, watch
 from querycache.cache import QueryCache
 from querycache.keys import EVERYTHING
-from querycache.runtime import transaction_of
+from querycache.state import transaction_of
 from tests.environment import STORES, configure
 from tests.hooks import HookedStore
 from tests.library.models import Author, Publisher

@@ -8,7 +8,7 @@ import pytest
 from django.db import connections
 
 from querycache.keys import EVERYTHING
-from querycache.runtime import transaction_of
+from querycache.state import transaction_of
 from querycache.stores.base import Store
 from tests import processes
 from tests.hooks import eventually

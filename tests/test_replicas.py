@@ -14,7 +14,7 @@ from django.db import connections, transaction
 import querycache
 from querycache import install
 from querycache import stamps as protocol
-from querycache.runtime import transaction_of
+from querycache.state import transaction_of
 from querycache.stores.base import Store
 from tests.catalogue.triggers import Trigger
 from tests.environment import Environment, add_database, elsewhere, remove_database

@@ -25,7 +25,7 @@ def hook(event, args):
         touched.append(f"{event} {args[0]}")
 
 sys.addaudithook(hook)
-database, store = sys.argv[1:]
+database, store = sys.argv[1:3]
 
 from django.conf import settings
 
@@ -39,7 +39,7 @@ settings.configure(
 import django
 
 django.setup()
-imported = [name for name in ("redis", "pymemcache", "psycopg", "MySQLdb") if name in sys.modules]
+imported = sorted(name for name in sys.modules if name.partition(".")[0] in sys.argv[3:])
 touched_by_setup = list(touched)
 
 from django.core import checks
@@ -47,6 +47,29 @@ from django.core import checks
 found = [message.id for message in checks.run_checks()]
 print(json.dumps([touched_by_setup, touched, imported, found]))
 """
+
+#: All that is imported before the first query, whatever the store: what reads the settings, and
+#: what stands in Django's classes until then.
+LIGHT = {
+    "querycache",
+    "querycache.apps",
+    "querycache.check_registry",
+    "querycache.checks",
+    "querycache.conf",
+    "querycache.install",
+    "querycache.models",
+    "querycache.runtime",
+    "querycache.seams",
+    "querycache.stamps",
+    "querycache.stores",
+    "querycache.stores.base",
+    "querycache.stores.places",
+    "querycache.stores.urls",
+    "querycache.values",
+}
+
+#: What the first query brings along, for some store or database.
+HEAVY = ("lmdb", "msgspec", "xxhash", "redis", "pymemcache", "psycopg", "psycopg2", "MySQLdb")
 
 STORES = {
     "memory": "memory://",
@@ -75,7 +98,7 @@ def test_nothing_is_touched_before_the_first_query(
     settings = json.dumps(DATABASES[database]).replace("{folder}", str(tmp_path))
     url = STORES[store].replace("{folder}", str(tmp_path))
     done = subprocess.run(
-        [sys.executable, "-c", STARTED, settings, url],
+        [sys.executable, "-c", STARTED, settings, url, "querycache", *HEAVY],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -89,5 +112,21 @@ def test_nothing_is_touched_before_the_first_query(
     assert touched == []
     assert found == []
     assert list(tmp_path.iterdir()) == []
-    # Clients of servers are imported when the first query wants them.
-    assert [name for name in imported if database == "sqlite" or name != "psycopg"] == []
+    # Django itself imports the driver of its database.
+    drivers = () if database == "sqlite" else ("psycopg", "psycopg2")
+    assert {name for name in imported if name.partition(".")[0] not in drivers} == LIGHT
+
+
+def test_whatever_comes_first_installs_the_cache(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.first_uses", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert len(found) > 10
+    assert found == dict.fromkeys(found, "")

@@ -14,10 +14,11 @@ from django.core.management import call_command
 from django.db import connections, transaction
 
 import querycache
-from querycache import checks, install, journal, serving, watch
+from querycache import asking_checks, install, journal, serving, watch
 from querycache.cache import QueryCache
 from querycache.models import Journal, ServingStore
-from querycache.runtime import Installed, runtime, transaction_of
+from querycache.runtime import runtime
+from querycache.state import Installed, transaction_of
 from querycache.stores import places
 from tests.environment import configure
 from tests.library.models import Thing
@@ -286,7 +287,7 @@ def server(alias: str) -> str:
 
 
 def ids(alias: str) -> list[str]:
-    return [str(found.id) for found in checks.check_serving(None, [alias])]
+    return [str(found.id) for found in asking_checks.check_serving(None, [alias])]
 
 
 def test_emptied_store_is_the_same_store(database: str, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from django.db.models import Count
 
 import querycache
 from querycache import codec, reads
-from querycache.runtime import runtime, transaction_of
+from querycache.runtime import runtime
+from querycache.state import transaction_of
 from querycache.verify import same_rows
 from tests.environment import DATABASES, configure, elsewhere
 from tests.shapes.dataset import Library, populate

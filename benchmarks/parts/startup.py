@@ -34,13 +34,13 @@ def run_part(run: Run, database: str) -> dict[str, Any]:
             if contender.name in failed:
                 continue
             try:
-                seconds = _start(place.described(contender))
+                took = _start(place.described(contender))
             except Failed as reason:
                 failed[contender.name] = str(reason)
                 spent.pop(contender.name, None)
                 continue
             if turn:
-                spent.setdefault(contender.name, []).append(seconds)
+                spent.setdefault(contender.name, []).append(took)
         run.progress.step(f"{turn}")
     found: dict[str, Any] = {name: {"ms": rounded(own, 1)} for name, own in spent.items()}
     for name, more in ratios(spent).items():
@@ -49,10 +49,12 @@ def run_part(run: Run, database: str) -> dict[str, Any]:
 
 
 def _start(described: dict[str, Any]) -> float:
+    # Compiled modules are what an installed package has, and a checkout has after its first start.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.start", json.dumps(described)],
         cwd=ROOT,
-        env={**os.environ, **SAME_HASHES},
+        env=env | SAME_HASHES,
         capture_output=True,
         text=True,
         check=False,

@@ -164,7 +164,7 @@ def _memory(result: Result, found: Found) -> Iterator[Section]:
 
 
 def _startup(result: Result, found: Found) -> Iterator[Section]:
-    rows: list[list[str]] = [["ms", "until Django is set up"]]
+    rows: list[list[str]] = [["ms of processor time", "until Django is set up"]]
     rows += [
         [result["contenders"][name], cell(figure, "ms", "over_none")]
         for name, figure in found.items()

@@ -11,7 +11,7 @@ from django.db import connections, transaction
 
 import querycache
 from querycache.cache import QueryCache
-from querycache.runtime import transaction_of
+from querycache.state import transaction_of
 from tests.api.helpers import FILES, names, turn_off
 from tests.environment import STORES, configure
 from tests.library.models import Author, Book, Genre, Publisher

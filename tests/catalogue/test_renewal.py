@@ -15,7 +15,7 @@ from django.db import connections, transaction
 import querycache
 from querycache.cache import QueryCache
 from querycache.catalogue import read_facts
-from querycache.runtime import transaction_of
+from querycache.state import transaction_of
 from tests.catalogue.helpers import (
     every,
     is_cached,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import connections, transaction
 
 from querycache.cache import QueryCache
-from querycache.runtime import transaction_of
+from querycache.state import transaction_of
 from tests.catalogue.helpers import (
     every,
     is_cached,

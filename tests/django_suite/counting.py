@@ -10,7 +10,7 @@ from dataclasses import asdict
 from multiprocessing import util
 from pathlib import Path
 
-from querycache import install
+from querycache import opening
 from querycache.cache import QueryCache
 from querycache.runtime import runtime
 
@@ -60,7 +60,7 @@ def start(folder: Path) -> Process:
     Returns:
         What must be kept for as long.
     """
-    vars(install)["QueryCache"] = CountedCache
+    vars(opening)["QueryCache"] = CountedCache
     process = Process(folder)
     # Not a hook of fork() alone: multiprocessing forgets finalizers that are older than a child.
     util.register_after_fork(process, Process.forked)

@@ -11,7 +11,7 @@ from django.db import connections
 from querycache import journal
 from querycache.keys import EVERYTHING
 from querycache.models import Journal
-from querycache.runtime import transaction_of
+from querycache.state import transaction_of
 from tests.library.models import Thing
 from tests.processes import hit, read
 from tests.stages import Stage, plant

@@ -6,7 +6,7 @@ import pytest
 from django.db import DatabaseError, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
-from querycache.runtime import transaction_of
+from querycache.state import transaction_of
 from tests.environment import elsewhere
 from tests.journal.helpers import EVERYWHERE, TABLE, rows, said, without_journal
 from tests.library.models import Thing

@@ -10,7 +10,8 @@ from django.db import connections
 
 import querycache
 from querycache import journal, watch
-from querycache.runtime import runtime, transaction_of
+from querycache.runtime import runtime
+from querycache.state import transaction_of
 from tests.journal.helpers import EVERYWHERE, TABLE, WRITES, fill, rows, said, without_journal
 from tests.outages import errors
 from tests.processes import Peer, Place, cut, hit, mend, read, save, second, write

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 import querycache
 from querycache.cache import QueryCache
 from querycache.keys import EVERYTHING
-from querycache.runtime import transaction_of
+from querycache.state import transaction_of
 from tests.library import models
 from tests.machine.queries import QUERIES, Query
 from tests.machine.writes import (

@@ -12,7 +12,7 @@ from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
 import querycache
-from querycache.runtime import transaction_of
+from querycache.state import transaction_of
 from querycache.stores.base import StoreError
 from tests.environment import elsewhere
 from tests.library.models import Genre, Publisher

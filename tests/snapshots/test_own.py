@@ -9,7 +9,7 @@ import pytest
 from django.db import connections, transaction
 
 import querycache
-from querycache.runtime import transaction_of
+from querycache.state import transaction_of
 from tests.environment import elsewhere
 from tests.library.models import Genre, Publisher
 from tests.snapshots.helpers import (

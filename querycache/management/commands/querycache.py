@@ -19,8 +19,9 @@ from querycache.catalogue import describe
 from querycache.conf import shown_store
 from querycache.eviction import concern
 from querycache.explanation import explain
-from querycache.runtime import runtime, transaction_of
+from querycache.runtime import runtime
 from querycache.serving import Serving, trouble
+from querycache.state import transaction_of
 from querycache.targets import aliases
 
 
@@ -57,6 +58,7 @@ class Command(BaseCommand):
         Raises:
             CommandError: nothing is installed, the store does not answer, or a name is unknown.
         """
+        runtime.ready()
         if runtime.refusal is not None:
             raise CommandError(runtime.refusal)
         data: dict[str, Any] = getattr(self, f"_{options['action']}")(options)
