@@ -105,6 +105,19 @@ class Verdict:
         """Whether no fault was found."""
         return not self.faults
 
+    def beyond(self, lag: float | None) -> list[str]:
+        """Return the faults that a promise does not allow, in words.
+
+        Args:
+            lag: seconds that a read may be stale; None: any.
+        """
+        within = lag is None or self.worst_lag <= lag * 1e9
+        return [
+            f"{number} {kind}"
+            for kind, number in self.faults.items()
+            if not (within and kind in (STALE, BACKWARD))
+        ]
+
     def note(self, fault: Fault) -> None:
         """Count a fault and keep it if it is one of the first of its kind."""
         self.faults[fault.kind] += 1

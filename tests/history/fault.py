@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from querycache.watch import LOOK_EVERY
-from tests.history.checker import BACKWARD, STALE, Verdict
+from tests.history.checker import Verdict
 
 if TYPE_CHECKING:
     from tests.history.scenario import Run
@@ -47,11 +47,7 @@ class Fault:
 
     def broken(self, verdict: Verdict) -> list[str]:
         """Return what of the promise did not hold, in words; empty when all did."""
-        found = []
-        for kind, number in verdict.faults.items():
-            lags = kind in (STALE, BACKWARD)
-            if not lags or (self.lag is not None and verdict.worst_lag > self.lag * 1e9):
-                found.append(f"{number} {kind}")
+        found = verdict.beyond(self.lag)
         if verdict.failed and not self.reads_may_fail:
             found.append(f"{verdict.failed} reads failed")
         if verdict.unserved:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
+from querycache.stores.redis_tracking import QUIET
+from querycache.watch import LOOK_EVERY
 from tests.history.faults import FAULTS
 from tests.history.scenario import Scenario
 
@@ -21,10 +23,13 @@ HOW: dict[str, dict[str, Any]] = {
     "store late for writers": {"delays": {"writer": _LATE}},
     "store late for readers": {"delays": {"reader": _LATE}},
     "store late for all": {"delays": {"writer": _LATE, "reader": _LATE}},
-    "near cache, checked": {"options": {"NEAR": "checked"}},
+    "near cache (checked)": {"options": {"NEAR": "checked"}},
+    "near cache (push)": {"options": {"NEAR": "push"}, "lag": QUIET},
+    # Promised is a round trip, and that takes as long as the writer is kept from making it.
+    "bounded": {"options": {"CONSISTENCY": "bounded"}, "lag": LOOK_EVERY},
 }
 #: What a store without a server can be run with.
-_EMBEDDED = ("as it is", "slow commits", "threads")
+_EMBEDDED = ("as it is", "slow commits", "threads", "bounded")
 #: What another cache is run with, on what it can use.
 _OTHERS = ("as it is", "store late for writers")
 _OTHERS_STORES = ("redis", "memcached")
@@ -121,10 +126,12 @@ def _ways(cache: str, store: str) -> Sequence[str]:
     if cache != "querycache":
         return _OTHERS if store in _OTHERS_STORES else ()
     if store == "memory":
-        return ("as it is", "slow commits", "threads")
+        return _EMBEDDED
     if store in ("sentinel", "cluster"):
         return ("as it is",)
-    return _EMBEDDED if store == "lmdb" else tuple(HOW)
+    if store == "lmdb":
+        return _EMBEDDED
+    return [how for how in HOW if store == "redis" or how != "near cache (push)"]
 
 
 def faults(

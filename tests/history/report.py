@@ -11,6 +11,8 @@ from tests.history.checker import BACKWARD, MEANINGS, STALE, Verdict
 from tests.history.registers import name_of
 from tests.history.scenario import Outcome
 
+_PROMISES = ("nothing is stale", "a read lags for as long as the options say, at most")
+
 
 def row_of(group: str, label: str, outcome: Outcome) -> dict[str, Any]:
     """Return what is told of a run.
@@ -39,7 +41,7 @@ def row_of(group: str, label: str, outcome: Outcome) -> dict[str, Any]:
         "compared when quiet": verdict.compared,
         "not served when quiet": verdict.unserved,
         "failures of the store": verdict.store_failures,
-        "promise": fault.promise if fault is not None else "nothing is stale",
+        "promise": fault.promise if fault is not None else _PROMISES[scenario.lag > 0],
         "tried": outcome.tried,
         "broken": broken(outcome),
         "examples": [
@@ -62,7 +64,7 @@ def broken(outcome: Outcome) -> list[str]:
     fault, verdict = outcome.scenario.fault, outcome.verdict
     if fault is not None:
         return fault.broken(verdict)
-    found = [f"{number} {kind}" for kind, number in verdict.faults.items()]
+    found = verdict.beyond(outcome.scenario.lag)
     if verdict.failed:
         found.append(f"{verdict.failed} reads failed")
     if verdict.unserved and outcome.scenario.cache != "none":

@@ -52,7 +52,8 @@ class Scenario:
         slow: seconds that a commit takes longer before and after it commits, at most.
         between: reads of all workers between two writes of a writer, on average.
         mutant: mechanism of querycache that is taken out.
-        fault: what goes wrong.
+        lag: seconds that a read may be stale, as the options promise.
+        fault: what goes wrong; it has a lag of its own.
     """
 
     database: str = "sqlite"
@@ -72,6 +73,7 @@ class Scenario:
     slow: float = 0.0
     between: float = 20.0
     mutant: str = ""
+    lag: float = 0.0
     fault: Fault | None = None
 
 
@@ -320,7 +322,7 @@ class Run:
             isolation=isolation,
             mutant=scenario.mutant,
             between=scenario.between,
-            lag=(scenario.fault.lag or 0.0) if scenario.fault is not None else 0.0,
+            lag=scenario.lag if scenario.fault is None else scenario.fault.lag or 0.0,
             patience=0.0 if scenario.cache == "none" else 3 * scenario.lease + 5,
             **more,
         )

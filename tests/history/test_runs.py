@@ -61,7 +61,7 @@ def is_late(outcome: Outcome) -> bool:
         ("sqlite", "memory", "as it is"),
         ("sqlite", "lmdb", "slow commits"),
         ("postgresql", "redis", "as it is"),
-        ("postgresql", "redis", "near cache, checked"),
+        ("postgresql", "redis", "near cache (checked)"),
         ("mariadb", "memcached", "slow commits"),
     ],
 )
