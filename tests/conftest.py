@@ -14,6 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from querycache.cache import QueryCache
     from tests.environment import Environment
+    from tests.watching import Watch
 
 _prefixes = itertools.count()
 
@@ -95,3 +96,11 @@ def cache(database: str, store_url: str) -> Iterator[QueryCache]:
     installed = configure(STORE=store_url, KEY_PREFIX=f"t{next(_prefixes)}")
     yield installed.cache
     install.uninstall()
+
+
+@pytest.fixture
+def watch(database: str, cache: QueryCache) -> Watch:
+    """All tables of the database, with rows, warm in two connections."""
+    from tests.watching import Watch
+
+    return Watch.seeded(database)

@@ -9,23 +9,11 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, OperationalError, connections, transaction
 
-import querycache
 from querycache.cache import QueryCache
 from tests.environment import Environment, elsewhere, in_thread
+from tests.kinds import mariadb, postgresql, sqlite, wal
 from tests.library.models import Author, Genre, Publisher
-from tests.watching import Watch, alias_of, execute, seed
-
-postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-mariadb = pytest.mark.parametrize("database", ["mariadb"], indirect=True)
-
-
-def names(using: str) -> list[str]:
-    return list(Genre.objects.using(using).order_by("name").values_list("name", flat=True))
-
-
-def fresh(using: str) -> list[str]:
-    with querycache.disabled():
-        return names(using)
+from tests.watching import Watch, alias_of, execute, fresh_genres, genres, seed
 
 
 def add(using: str, name: str) -> Any:
@@ -34,17 +22,17 @@ def add(using: str, name: str) -> Any:
 
 def _snapshot_stays_apart(using: str, reader: str, cache: QueryCache) -> None:
     """Read in a transaction of `reader` while others commit through `using`."""
-    names(using)
+    genres(using)
     with transaction.atomic(reader):
-        assert names(reader) == ["crime", "poetry"]
+        assert genres(reader) == ["crime", "poetry"]
         add(using, "new")
         # Repeatable, also for a query that the shared cache knows by now.
-        assert elsewhere(lambda: names(using)) == ["crime", "new", "poetry"]
+        assert elsewhere(lambda: genres(using)) == ["crime", "new", "poetry"]
         stored = cache.counters.stored
-        assert names(reader) == fresh(reader) == ["crime", "poetry"]
+        assert genres(reader) == fresh_genres(reader) == ["crime", "poetry"]
         hits = cache.counters.hits
         for _ in range(3):
-            assert names(reader) == fresh(reader) == ["crime", "poetry"]
+            assert genres(reader) == fresh_genres(reader) == ["crime", "poetry"]
         assert cache.counters.hits == hits + 3
         # What it sees for the first time now is not for others.
         assert Genre.objects.using(reader).count() == 2
@@ -53,12 +41,12 @@ def _snapshot_stays_apart(using: str, reader: str, cache: QueryCache) -> None:
         assert elsewhere(Genre.objects.using(using).count) == 3
         assert elsewhere(Genre.objects.using(using).count) == 3
         assert Genre.objects.using(reader).count() == 2
-    assert names(reader) == fresh(reader) == ["crime", "new", "poetry"]
+    assert genres(reader) == fresh_genres(reader) == ["crime", "new", "poetry"]
     with transaction.atomic(reader):
-        assert names(reader) == ["crime", "new", "poetry"]
+        assert genres(reader) == ["crime", "new", "poetry"]
     add(using, "newer")
     with transaction.atomic(reader):
-        assert names(reader) == ["crime", "new", "newer", "poetry"]
+        assert genres(reader) == ["crime", "new", "newer", "poetry"]
 
 
 @postgresql
@@ -87,26 +75,26 @@ def test_serializable_of_mariadb_locks_what_it_reads(database: str, cache: Query
         alias_of(database, OPTIONS={"isolation_level": "serializable"}) as reader,
         transaction.atomic(reader),
     ):
-        assert names(reader) == names(reader) == ["crime", "poetry"]
-        assert elsewhere(lambda: names(database)) == ["crime", "poetry"]
+        assert genres(reader) == genres(reader) == ["crime", "poetry"]
+        assert elsewhere(lambda: genres(database)) == ["crime", "poetry"]
 
 
-@pytest.mark.parametrize("database", ["sqlite_wal"], indirect=True)
+@wal
 def test_snapshots_of_sqlite(database: str, cache: QueryCache) -> None:
     seed(database)
     _snapshot_stays_apart(database, database, cache)
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_a_transaction_of_sqlite_without_wal(database: str, cache: QueryCache) -> None:
-    seed(database)
-    watch = Watch(database)
-    names(database)
+@sqlite
+def test_a_transaction_of_sqlite_without_wal(
+    database: str, cache: QueryCache, watch: Watch
+) -> None:
+    genres(database)
     hits = cache.counters.hits
     with transaction.atomic(database):
-        assert names(database) == names(database) == ["crime", "poetry"]
+        assert genres(database) == genres(database) == ["crime", "poetry"]
         assert Genre.objects.using(database).count() == 2
-        assert elsewhere(lambda: names(database)) == ["crime", "poetry"]
+        assert elsewhere(lambda: genres(database)) == ["crime", "poetry"]
     assert elsewhere(Genre.objects.using(database).count) == 2
     assert cache.counters.hits == hits + 4
     watch.check()
@@ -143,37 +131,33 @@ def test_the_default_of_the_server(
 
 
 @postgresql
-def test_set_transaction(database: str, cache: QueryCache) -> None:
-    seed(database)
-    Watch(database)
+def test_set_transaction(database: str, cache: QueryCache, watch: Watch) -> None:
     with transaction.atomic(database):
         execute(database, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        assert names(database) == ["crime", "poetry"]
+        assert genres(database) == ["crime", "poetry"]
         add(database, "new")
-        assert elsewhere(lambda: names(database)) == ["crime", "new", "poetry"]
-        assert names(database) == fresh(database) == ["crime", "poetry"]
-    assert elsewhere(lambda: names(database)) == ["crime", "new", "poetry"]
+        assert elsewhere(lambda: genres(database)) == ["crime", "new", "poetry"]
+        assert genres(database) == fresh_genres(database) == ["crime", "poetry"]
+    assert elsewhere(lambda: genres(database)) == ["crime", "new", "poetry"]
     with transaction.atomic(database):
-        names(database)
+        genres(database)
         hits = cache.counters.hits
-        names(database)
+        genres(database)
         assert cache.counters.hits == hits + 1
 
 
 @postgresql
-def test_begin_with_a_level(database: str, cache: QueryCache) -> None:
-    seed(database)
-    Watch(database)
+def test_begin_with_a_level(database: str, watch: Watch) -> None:
     for chain in (False, True):
         execute(database, "BEGIN ISOLATION LEVEL REPEATABLE READ")
         if chain:
             execute(database, "COMMIT AND CHAIN")
-        before = fresh(database)
+        before = fresh_genres(database)
         add(database, f"new {chain}")
-        assert elsewhere(lambda: names(database)) != before
-        assert names(database) == before
+        assert elsewhere(lambda: genres(database)) != before
+        assert genres(database) == before
         execute(database, "COMMIT")
-        assert names(database) == fresh(database) != before
+        assert genres(database) == fresh_genres(database) != before
 
 
 @postgresql
@@ -187,47 +171,41 @@ def test_begin_with_a_level(database: str, cache: QueryCache) -> None:
 )
 @pytest.mark.parametrize("inside", [False, True])
 def test_a_level_for_the_transactions_to_come(
-    database: str, cache: QueryCache, statement: str, inside: bool
+    database: str, statement: str, inside: bool, watch: Watch
 ) -> None:
-    seed(database)
-    Watch(database)
     with transaction.atomic(database) if inside else contextlib.nullcontext():
         execute(database, statement)
-        names(database)
+        genres(database)
     try:
         with transaction.atomic(database):
-            before = fresh(database)
+            before = fresh_genres(database)
             add(database, "new")
-            assert elsewhere(lambda: names(database)) == ["crime", "new", "poetry"]
-            assert names(database) == before == fresh(database)
-        assert names(database) == ["crime", "new", "poetry"]
+            assert elsewhere(lambda: genres(database)) == ["crime", "new", "poetry"]
+            assert genres(database) == before == fresh_genres(database)
+        assert genres(database) == ["crime", "new", "poetry"]
     finally:
         connections[database].close()
 
 
 @mariadb
-def test_set_transaction_of_mariadb(database: str, cache: QueryCache) -> None:
-    seed(database)
-    Watch(database)
+def test_set_transaction_of_mariadb(database: str, watch: Watch) -> None:
     execute(database, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     execute(database, "START TRANSACTION")
-    before = fresh(database)
+    before = fresh_genres(database)
     add(database, "new")
-    assert elsewhere(lambda: names(database)) == ["crime", "new", "poetry"]
-    assert names(database) == before == fresh(database)
+    assert elsewhere(lambda: genres(database)) == ["crime", "new", "poetry"]
+    assert genres(database) == before == fresh_genres(database)
     execute(database, "COMMIT")
-    assert names(database) == ["crime", "new", "poetry"]
+    assert genres(database) == ["crime", "new", "poetry"]
 
 
 @mariadb
-def test_uncommitted_rows_are_never_kept(database: str, cache: QueryCache) -> None:
-    seed(database)
-    Watch(database)
+def test_uncommitted_rows_are_never_kept(database: str, cache: QueryCache, watch: Watch) -> None:
     with alias_of(database, OPTIONS={"isolation_level": "read uncommitted"}) as reader:
         with transaction.atomic(database):
             Genre.objects.using(database).create(name="dirty")
             # The reader sees it, as it asked to, in autocommit and in a transaction.
-            assert fresh(reader) == ["crime", "dirty", "poetry"]
+            assert fresh_genres(reader) == ["crime", "dirty", "poetry"]
             stored = cache.counters.stored
             assert Genre.objects.using(reader).count() == 3
             with transaction.atomic(reader):
@@ -246,12 +224,12 @@ def test_ddl_ends_the_snapshot(database: str, cache: QueryCache) -> None:
         alias_of(database, OPTIONS={"isolation_level": "repeatable read"}) as reader,
         transaction.atomic(reader),
     ):
-        assert names(reader) == names(reader) == ["crime", "poetry"]
+        assert genres(reader) == genres(reader) == ["crime", "poetry"]
         add(database, "new")
-        assert names(reader) == ["crime", "poetry"]
+        assert genres(reader) == ["crime", "poetry"]
         execute(reader, "CREATE TABLE passing (id int)")
         execute(reader, "DROP TABLE passing")
-        assert names(reader) == fresh(reader) == ["crime", "new", "poetry"]
+        assert genres(reader) == fresh_genres(reader) == ["crime", "new", "poetry"]
 
 
 @mariadb
@@ -275,13 +253,13 @@ def test_a_deadlock_takes_the_own_view_along(database: str, cache: QueryCache) -
 
     with transaction.atomic(database):
         Genre.objects.using(database).create(name="own")
-        assert names(database) == names(database) == ["crime", "own", "poetry"]
+        assert genres(database) == genres(database) == ["crime", "own", "poetry"]
         list(publishers.filter(pk=first).select_for_update())
         with in_thread(other):
             assert waiting.wait(60)
             with pytest.raises(OperationalError, match="Deadlock"):
                 list(publishers.filter(pk=second).select_for_update())
-        assert names(database) == fresh(database) == ["crime", "poetry"]
+        assert genres(database) == fresh_genres(database) == ["crime", "poetry"]
 
 
 @postgresql
@@ -301,11 +279,11 @@ def test_a_commit_that_fails_takes_the_own_view_along(database: str, cache: Quer
             connection.set_autocommit(False)
             Genre.objects.using(using).create(name="own")
             execute(using, "INSERT INTO tight VALUES (1, 99)")
-            assert names(using) == names(using) == ["crime", "own", "poetry"]
+            assert genres(using) == genres(using) == ["crime", "own", "poetry"]
             with pytest.raises(IntegrityError):
                 connection.commit()
             # The server has rolled back, and begins the next transaction with this query.
-            assert names(using) == ["crime", "poetry"]
+            assert genres(using) == ["crime", "poetry"]
             connection.rollback()
             connection.set_autocommit(True)
     finally:

@@ -14,15 +14,10 @@ import querycache
 from querycache.cache import QueryCache
 from querycache.plans import Effect
 from querycache.state import transaction_of
-from tests.environment import DATABASES, elsewhere
+from tests.environment import elsewhere
+from tests.kinds import every, on, servers, sqlites
 from tests.library.models import Author, Book, Genre
-from tests.watching import Watch, execute, seed
-
-every = pytest.mark.parametrize("database", DATABASES, indirect=True)
-
-
-def genres(using: str) -> list[str]:
-    return list(Genre.objects.using(using).order_by("name").values_list("name", flat=True))
+from tests.watching import Watch, execute, fresh_genres, genres, seed
 
 
 @every
@@ -86,7 +81,7 @@ def test_nothing_of_it_is_stored(database: str, cache: QueryCache) -> None:
         transaction.set_rollback(True, using=database)
 
 
-@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+@servers
 def test_others_commit_to_the_same_table(database: str, cache: QueryCache) -> None:
     seed(database)
     with transaction.atomic(database):
@@ -95,14 +90,14 @@ def test_others_commit_to_the_same_table(database: str, cache: QueryCache) -> No
         for number in range(2):
             elsewhere(partial(Genre.objects.using(database).create, name=f"z{number}"))
             assert not querycache.explain(Genre.objects.using(database).all()).hit
-            assert genres(database) == _fresh(database)
+            assert genres(database) == fresh_genres(database)
             assert genres(database)[-1] == f"z{number}"
             hits = cache.counters.hits
             genres(database)
             assert cache.counters.hits == hits + 1
 
 
-@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+@servers
 def test_while_others_are_committing(database: str, cache: QueryCache) -> None:
     """A lease says that a commit may come at any moment: nothing is kept or served."""
     seed(database)
@@ -175,16 +170,9 @@ def test_a_large_result_is_not_kept(database: str, store_url: str) -> None:
         assert installed.cache.counters.hits == hits
 
 
-def _fresh(using: str) -> list[str]:
-    with querycache.disabled():
-        return genres(using)
-
-
-@pytest.mark.parametrize("database", ["sqlite", "sqlite_wal"], indirect=True)
-def test_threads_that_share_a_connection(database: str, cache: QueryCache) -> None:
+@sqlites
+def test_threads_that_share_a_connection(database: str, watch: Watch) -> None:
     """As a live server of a test case does with its in-memory database."""
-    seed(database)
-    watch = Watch(database)
     connection = connections[database]
     connection.inc_thread_sharing()
     failures: list[BaseException] = []
@@ -226,7 +214,7 @@ def _same(found: object, expected: object) -> None:
 STATEMENT = "INSERT INTO library_genre (name) VALUES ('own')"
 
 
-@pytest.mark.parametrize("database", ["sqlite_wal", "postgresql"], indirect=True)
+@on("sqlite_wal", "postgresql")
 @pytest.mark.parametrize("before", [True, False])
 def test_a_read_while_a_statement_runs(database: str, cache: QueryCache, before: bool) -> None:
     """A thread that shares the connection may read between its effect and its end."""

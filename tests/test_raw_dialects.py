@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from importlib.util import find_spec
 from io import StringIO
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from django.db import connections, transaction
 
-from querycache.cache import QueryCache
 from tests.catalogue.helpers import made
-from tests.environment import DATABASES, configure, elsewhere
+from tests.environment import configure, elsewhere
+from tests.kinds import mariadb, postgresql, sqlites
 from tests.library.models import Author, Book, Genre, Review
-from tests.watching import Watch, execute, seed
-
-postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-mariadb = pytest.mark.parametrize("database", ["mariadb"], indirect=True)
-sqlite = pytest.mark.parametrize("database", ["sqlite", "sqlite_wal"], indirect=True)
-every = pytest.mark.parametrize("database", DATABASES, indirect=True)
-
+from tests.watching import Watch, execute
 
 # -- PostgreSQL --------------------------------------------------------------------------------
 
@@ -80,20 +75,16 @@ POSTGRESQL: dict[str, tuple[Any, tuple[str, ...]]] = {
 
 @pytest.mark.parametrize("name", POSTGRESQL)
 @postgresql
-def test_postgresql(database: str, cache: QueryCache, name: str) -> None:
+def test_postgresql(database: str, name: str, watch: Watch) -> None:
     sql, tables = POSTGRESQL[name]
-    seed(database)
-    watch = Watch(database)
     execute(database, sql)
     watch.check(*tables)
 
 
 @postgresql
-def test_composed(database: str, cache: QueryCache) -> None:
+def test_composed(database: str, watch: Watch) -> None:
     from django.db.backends.postgresql.psycopg_any import sql
 
-    seed(database)
-    watch = Watch(database)
     statement = sql.SQL("UPDATE {} SET {} = {}").format(
         sql.Identifier("public", "library_genre"), sql.Identifier("name"), sql.Placeholder()
     )
@@ -102,9 +93,7 @@ def test_composed(database: str, cache: QueryCache) -> None:
 
 
 @postgresql
-def test_select_into_makes_a_table(database: str, cache: QueryCache) -> None:
-    seed(database)
-    watch = Watch(database)
+def test_select_into_makes_a_table(database: str, watch: Watch) -> None:
     execute(database, "SELECT * INTO copied FROM library_genre")
     try:
         watch.check()
@@ -113,10 +102,8 @@ def test_select_into_makes_a_table(database: str, cache: QueryCache) -> None:
 
 
 @postgresql
-def test_copy_in_and_out(database: str, cache: QueryCache) -> None:
+def test_copy_in_and_out(database: str, watch: Watch) -> None:
     pytest.importorskip("psycopg")
-    seed(database)
-    watch = Watch(database)
     with connections[database].cursor() as cursor:
         with cursor.copy("COPY library_genre TO STDOUT") as copy:
             lines = [bytes(line) for line in copy]
@@ -131,11 +118,9 @@ def test_copy_in_and_out(database: str, cache: QueryCache) -> None:
 
 
 @postgresql
-def test_copy_of_psycopg2(database: str, cache: QueryCache) -> None:
+def test_copy_of_psycopg2(database: str, watch: Watch) -> None:
     if find_spec("psycopg") is not None:
         pytest.skip("Django takes psycopg 3 where it is installed")
-    seed(database)
-    watch = Watch(database)
     with connections[database].cursor() as cursor:
         out = StringIO()
         cursor.copy_expert("COPY library_genre TO STDOUT", out)
@@ -152,10 +137,8 @@ def test_copy_of_psycopg2(database: str, cache: QueryCache) -> None:
 
 
 @postgresql
-def test_a_copy_that_fails(database: str, cache: QueryCache) -> None:
+def test_a_copy_that_fails(database: str, watch: Watch) -> None:
     pytest.importorskip("psycopg")
-    seed(database)
-    watch = Watch(database)
     with connections[database].cursor() as cursor:
 
         def fail() -> None:
@@ -166,52 +149,6 @@ def test_a_copy_that_fails(database: str, cache: QueryCache) -> None:
         with pytest.raises(LookupError):
             fail()
     watch.check("library_genre")
-
-
-FUNCTION = (
-    "CREATE FUNCTION add_genre() RETURNS int LANGUAGE sql VOLATILE AS"
-    " $$ INSERT INTO library_genre (name) VALUES ('new') RETURNING 1 $$"
-)
-
-
-@postgresql
-@pytest.mark.parametrize("declared", [False, True])
-def test_a_function_that_writes(database: str, store_url: str, declared: bool) -> None:
-    depends: dict[str, Any] = {"DEPENDS": {"add_genre": ["library_genre"]}} if declared else {}
-    configure(STORE=store_url, **depends)
-    with made(database, FUNCTION, "DROP FUNCTION add_genre()"):
-        seed(database)
-        watch = Watch(database)
-        execute(database, "SELECT add_genre()")
-        watch.check(*(["library_genre"] if declared else ["*"]))
-
-
-@postgresql
-@pytest.mark.parametrize("declared", [False, True])
-def test_callproc_of_a_function(database: str, store_url: str, declared: bool) -> None:
-    depends: dict[str, Any] = {"DEPENDS": {"ADD_GENRE": ["library_genre"]}} if declared else {}
-    configure(STORE=store_url, **depends)
-    with made(database, FUNCTION, "DROP FUNCTION add_genre()"):
-        seed(database)
-        watch = Watch(database)
-        with connections[database].cursor() as cursor:
-            cursor.callproc("add_genre")
-        watch.check(*(["library_genre"] if declared else ["*"]))
-
-
-@postgresql
-@pytest.mark.parametrize("declared", [False, True])
-def test_procedure(database: str, store_url: str, declared: bool) -> None:
-    depends: dict[str, Any] = {"DEPENDS": {"p": ["library_genre"]}} if declared else {}
-    configure(STORE=store_url, **depends)
-    make = (
-        "CREATE PROCEDURE p() LANGUAGE sql AS $$ INSERT INTO library_genre (name) VALUES ('p') $$"
-    )
-    with made(database, make, "DROP PROCEDURE p()"):
-        seed(database)
-        watch = Watch(database)
-        execute(database, "CALL p()")
-        watch.check(*(["library_genre"] if declared else ["*"]))
 
 
 @postgresql
@@ -230,8 +167,7 @@ def test_trigger(database: str, store_url: str) -> None:
             "DROP TRIGGER t ON library_review",
         ),
     ):
-        seed(database)
-        watch = Watch(database)
+        watch = Watch.seeded(database)
         book = Book.objects.using(database).get(title="Book 1")
         Review.objects.using(database).create(book=book, stars=5)
         watch.check("library_author", "library_review")
@@ -272,29 +208,10 @@ MARIADB: dict[str, tuple[Any, tuple[str, ...]]] = {
 
 @pytest.mark.parametrize("name", MARIADB)
 @mariadb
-def test_mariadb(database: str, cache: QueryCache, name: str) -> None:
+def test_mariadb(database: str, name: str, watch: Watch) -> None:
     sql, tables = MARIADB[name]
-    seed(database)
-    watch = Watch(database)
     execute(database, sql)
     watch.check(*tables)
-
-
-@mariadb
-@pytest.mark.parametrize("declared", [False, True])
-def test_mariadb_procedure(database: str, store_url: str, declared: bool) -> None:
-    depends: dict[str, Any] = {"DEPENDS": {"p": ["library_genre"]}} if declared else {}
-    configure(STORE=store_url, **depends)
-    make = "CREATE PROCEDURE p() INSERT INTO library_genre (name) VALUES ('p')"
-    written = ["library_genre"] if declared else ["*"]
-    with made(database, make, "DROP PROCEDURE p"):
-        seed(database)
-        watch = Watch(database)
-        execute(database, "CALL p()")
-        watch.check(*written)
-        with connections[database].cursor() as cursor:
-            cursor.callproc("p")
-        watch.check(*written)
 
 
 # -- SQLite ------------------------------------------------------------------------------------
@@ -315,25 +232,21 @@ SQLITE: dict[str, tuple[Any, tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("name", SQLITE)
-@sqlite
-def test_sqlite(database: str, cache: QueryCache, name: str) -> None:
+@sqlites
+def test_sqlite(database: str, name: str, watch: Watch) -> None:
     sql, tables = SQLITE[name]
-    seed(database)
-    watch = Watch(database)
     execute(database, sql)
     watch.check(*tables)
 
 
-@sqlite
-def test_executescript(database: str, cache: QueryCache) -> None:
-    seed(database)
-    watch = Watch(database)
+@sqlites
+def test_executescript(database: str, watch: Watch) -> None:
     with connections[database].cursor() as cursor:
         cursor.executescript("UPDATE library_genre SET name = 'x'; DELETE FROM library_thing;")
     watch.check("library_genre", "library_thing")
 
 
-@sqlite
+@sqlites
 def test_trigger_of_sqlite(database: str, store_url: str) -> None:
     configure(STORE=store_url, TRIGGERS={"library_review": ["library_author"]})
     with made(
@@ -342,17 +255,79 @@ def test_trigger_of_sqlite(database: str, store_url: str) -> None:
         " UPDATE library_author SET name = name || '*'; END",
         "DROP TRIGGER t",
     ):
-        seed(database)
-        watch = Watch(database)
+        watch = Watch.seeded(database)
         Review.objects.using(database).all().delete()
         watch.check("library_author", "library_review")
 
 
-@sqlite
-def test_a_failed_script(database: str, cache: QueryCache) -> None:
-    seed(database)
-    watch = Watch(database)
+@sqlites
+def test_a_failed_script(database: str, watch: Watch) -> None:
     with connections[database].cursor() as cursor, pytest.raises(sqlite3.Error):
         cursor.executescript("DELETE FROM library_thing; NONSENSE")
-    assert elsewhere(watch.wrong) == {}
-    assert watch.wrong() == {}
+    watch.check_rows()
+
+
+# -- routines ----------------------------------------------------------------------------------
+
+
+class Routine(NamedTuple):
+    """A routine that writes genres, and how it is run."""
+
+    database: str
+    make: str
+    drop: str
+    run: Callable[[str], None]
+    declared_as: str = "p"
+
+
+def callproc(name: str) -> Callable[[str], None]:
+    def run(using: str) -> None:
+        with connections[using].cursor() as cursor:
+            cursor.callproc(name)
+
+    return run
+
+
+def statement(sql: str) -> Callable[[str], None]:
+    return lambda using: execute(using, sql)
+
+
+FUNCTION = (
+    (
+        "CREATE FUNCTION add_genre() RETURNS int LANGUAGE sql VOLATILE AS"
+        " $$ INSERT INTO library_genre (name) VALUES ('new') RETURNING 1 $$"
+    ),
+    "DROP FUNCTION add_genre()",
+)
+PROCEDURE = (
+    "CREATE PROCEDURE p() LANGUAGE sql AS $$ INSERT INTO library_genre (name) VALUES ('p') $$",
+    "DROP PROCEDURE p()",
+)
+MARIADB_PROCEDURE = (
+    "CREATE PROCEDURE p() INSERT INTO library_genre (name) VALUES ('p')",
+    "DROP PROCEDURE p",
+)
+ROUTINES = {
+    "select": Routine("postgresql", *FUNCTION, statement("SELECT add_genre()"), "add_genre"),
+    "callproc_of_a_function": Routine("postgresql", *FUNCTION, callproc("add_genre"), "ADD_GENRE"),
+    "call": Routine("postgresql", *PROCEDURE, statement("CALL p()")),
+    "call_of_mariadb": Routine("mariadb", *MARIADB_PROCEDURE, statement("CALL p()")),
+    "callproc_of_mariadb": Routine("mariadb", *MARIADB_PROCEDURE, callproc("p")),
+}
+
+
+@pytest.mark.parametrize("declared", [False, True])
+@pytest.mark.parametrize(
+    ("database", "routine"),
+    [(routine.database, routine) for routine in ROUTINES.values()],
+    indirect=["database"],
+    ids=ROUTINES,
+)
+def test_routine(database: str, store_url: str, routine: Routine, declared: bool) -> None:
+    depends = {routine.declared_as: ["library_genre"]} if declared else {}
+    configure(STORE=store_url, DEPENDS=depends)
+    with made(database, routine.make, routine.drop):
+        watch = Watch.seeded(database)
+        for _ in range(2):
+            routine.run(database)
+            watch.check("library_genre" if declared else "*")

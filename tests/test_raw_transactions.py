@@ -7,182 +7,142 @@ from collections.abc import Iterator
 import pytest
 from django.db import IntegrityError, OperationalError, connections, transaction
 
-import querycache
-from querycache.cache import QueryCache
-from tests.environment import DATABASES, add_database, configure, elsewhere, make_tables
+from tests.environment import add_database, configure, elsewhere, make_tables
+from tests.kinds import concurrent, mariadb, on, servers, sqlites, wal
 from tests.library.models import Author, Genre
 from tests.servers import PostgresServer, Unavailable, require
-from tests.watching import Watch, execute, seed
-
-SHARING = ["postgresql", "mariadb"]
-every = pytest.mark.parametrize("database", DATABASES, indirect=True)
-# SQLite's rollback journal lets nobody read while a writer commits.
-concurrent = pytest.mark.parametrize("database", ["sqlite_wal", *SHARING], indirect=True)
-sharing = pytest.mark.parametrize("database", SHARING, indirect=True)
-mariadb = pytest.mark.parametrize("database", ["mariadb"], indirect=True)
-
-
-def names(using: str) -> list[str]:
-    return list(Genre.objects.using(using).order_by("name").values_list("name", flat=True))
-
-
-def fresh(using: str) -> list[str]:
-    with querycache.disabled():
-        return names(using)
-
+from tests.watching import Watch, execute, fresh_genres, genres
 
 # -- without atomic ----------------------------------------------------------------------------
 
 
 @concurrent
-def test_autocommit_off(database: str, cache: QueryCache) -> None:
-    seed(database)
-    watch = Watch(database)
+def test_autocommit_off(database: str, watch: Watch) -> None:
     connection = connections[database]
     connection.set_autocommit(False)
     try:
         Genre.objects.using(database).create(name="one")
-        assert names(database) == ["crime", "one", "poetry"]
+        assert genres(database) == ["crime", "one", "poetry"]
         assert elsewhere(watch.wrong) == {}
         connection.rollback()
-        assert names(database) == ["crime", "poetry"]
+        assert genres(database) == ["crime", "poetry"]
         Genre.objects.using(database).create(name="two")
-        names(database)
+        genres(database)
         connection.commit()
-        assert elsewhere(lambda: names(database)) == ["crime", "poetry", "two"]
-        assert names(database) == ["crime", "poetry", "two"]
+        assert elsewhere(lambda: genres(database)) == ["crime", "poetry", "two"]
+        assert genres(database) == ["crime", "poetry", "two"]
         connection.rollback()
     finally:
         connection.set_autocommit(True)
-    assert elsewhere(watch.wrong) == {}
-    assert watch.wrong() == {}
+    watch.check_rows()
 
 
-@pytest.mark.parametrize("database", ["sqlite_wal", "mariadb"], indirect=True)
-def test_turning_autocommit_on_commits(database: str, cache: QueryCache) -> None:
-    seed(database)
-    watch = Watch(database)
+@on("sqlite_wal", "mariadb")
+def test_turning_autocommit_on_commits(database: str, watch: Watch) -> None:
     connection = connections[database]
     connection.set_autocommit(False)
     Genre.objects.using(database).create(name="own")
-    assert elsewhere(lambda: names(database)) == ["crime", "poetry"]
+    assert elsewhere(lambda: genres(database)) == ["crime", "poetry"]
     connection.set_autocommit(True)
-    assert elsewhere(lambda: names(database)) == ["crime", "own", "poetry"]
-    assert elsewhere(watch.wrong) == {}
-    assert watch.wrong() == {}
+    assert elsewhere(lambda: genres(database)) == ["crime", "own", "poetry"]
+    watch.check_rows()
 
 
 @concurrent
-def test_raw_begin_commit_and_rollback(database: str, cache: QueryCache) -> None:
-    seed(database)
-    watch = Watch(database)
+def test_raw_begin_commit_and_rollback(database: str, watch: Watch) -> None:
     for end, expected in (
         ("ROLLBACK", ["crime", "poetry"]),
         ("COMMIT", ["crime", "own", "poetry"]),
     ):
         execute(database, "BEGIN")
         Genre.objects.using(database).create(name="own")
-        assert names(database) == names(database) == ["crime", "own", "poetry"]
-        assert elsewhere(lambda: names(database)) == ["crime", "poetry"]
+        assert genres(database) == genres(database) == ["crime", "own", "poetry"]
+        assert elsewhere(lambda: genres(database)) == ["crime", "poetry"]
         execute(database, end)
-        assert elsewhere(lambda: names(database)) == expected
-        assert names(database) == expected
+        assert elsewhere(lambda: genres(database)) == expected
+        assert genres(database) == expected
         Author.objects.using(database).update(name=end)
         assert elsewhere(watch.wrong) == {}
 
 
-@sharing
-def test_commit_and_chain(database: str, cache: QueryCache) -> None:
-    seed(database)
-    watch = Watch(database)
+@servers
+def test_commit_and_chain(database: str, watch: Watch) -> None:
     execute(database, "BEGIN")
     Genre.objects.using(database).create(name="one")
     execute(database, "COMMIT AND CHAIN")
-    assert elsewhere(lambda: names(database)) == ["crime", "one", "poetry"]
+    assert elsewhere(lambda: genres(database)) == ["crime", "one", "poetry"]
     Genre.objects.using(database).create(name="two")
-    assert elsewhere(lambda: names(database)) == ["crime", "one", "poetry"]
+    assert elsewhere(lambda: genres(database)) == ["crime", "one", "poetry"]
     execute(database, "ROLLBACK AND CHAIN")
-    assert names(database) == ["crime", "one", "poetry"]
+    assert genres(database) == ["crime", "one", "poetry"]
     Genre.objects.using(database).create(name="three")
     execute(database, "COMMIT")
-    assert elsewhere(lambda: names(database)) == ["crime", "one", "poetry", "three"]
+    assert elsewhere(lambda: genres(database)) == ["crime", "one", "poetry", "three"]
     assert elsewhere(watch.wrong) == {}
 
 
 @concurrent
-def test_a_raw_commit_within_atomic(database: str, cache: QueryCache) -> None:
-    seed(database)
-    watch = Watch(database)
+def test_a_raw_commit_within_atomic(database: str, watch: Watch) -> None:
     # A savepoint of Django's own would be gone as well.
     with transaction.atomic(database):
         Genre.objects.using(database).create(name="one")
         execute(database, "COMMIT")
-        assert elsewhere(lambda: names(database)) == ["crime", "one", "poetry"]
+        assert elsewhere(lambda: genres(database)) == ["crime", "one", "poetry"]
         execute(database, "UPDATE library_author SET name = 'x'")
         assert elsewhere(watch.wrong) == {}
-        assert names(database) == fresh(database)
-    assert elsewhere(watch.wrong) == {}
-    assert watch.wrong() == {}
+        assert genres(database) == fresh_genres(database)
+    watch.check_rows()
 
 
 @mariadb
-def test_raw_autocommit_off(database: str, cache: QueryCache) -> None:
-    seed(database)
-    watch = Watch(database)
+def test_raw_autocommit_off(database: str, watch: Watch) -> None:
     execute(database, "SET autocommit = 0")
     Genre.objects.using(database).create(name="one")
-    assert elsewhere(lambda: names(database)) == ["crime", "poetry"]
-    assert names(database) == ["crime", "one", "poetry"]
+    assert elsewhere(lambda: genres(database)) == ["crime", "poetry"]
+    assert genres(database) == ["crime", "one", "poetry"]
     execute(database, "SET autocommit = 1")
-    assert elsewhere(lambda: names(database)) == ["crime", "one", "poetry"]
+    assert elsewhere(lambda: genres(database)) == ["crime", "one", "poetry"]
     execute(database, "SET autocommit = 0")
     with transaction.atomic(database):
         Genre.objects.using(database).create(name="two")
     # Django has turned autocommit on again.
     Author.objects.using(database).create(name="three")
-    assert elsewhere(watch.wrong) == {}
-    assert watch.wrong() == {}
+    watch.check_rows()
 
 
-@pytest.mark.parametrize("database", ["sqlite", "sqlite_wal"], indirect=True)
-def test_executescript_commits_what_is_open(database: str, cache: QueryCache) -> None:
-    seed(database)
-    watch = Watch(database)
+@sqlites
+def test_executescript_commits_what_is_open(database: str, watch: Watch) -> None:
     with transaction.atomic(database):
         Genre.objects.using(database).create(name="one")
         with connections[database].cursor() as cursor:
             cursor.executescript("SELECT 1")
-        assert elsewhere(lambda: names(database)) == ["crime", "one", "poetry"]
+        assert elsewhere(lambda: genres(database)) == ["crime", "one", "poetry"]
         Author.objects.using(database).update(name="x")
         assert elsewhere(watch.wrong) == {}
     assert watch.wrong() == {}
 
 
-@pytest.mark.parametrize("database", ["sqlite", "sqlite_wal"], indirect=True)
-def test_an_error_that_rolls_back(database: str, cache: QueryCache) -> None:
-    seed(database)
-    watch = Watch(database)
+@sqlites
+def test_an_error_that_rolls_back(database: str, watch: Watch) -> None:
     with transaction.atomic(database):
         Genre.objects.using(database).create(name="one")
-        assert names(database) == ["crime", "one", "poetry"]
+        assert genres(database) == ["crime", "one", "poetry"]
         with pytest.raises(IntegrityError):
             execute(database, "INSERT OR ROLLBACK INTO library_publisher (id) VALUES (NULL)")
         # From here on every statement commits by itself.
-        assert names(database) == ["crime", "poetry"]
+        assert genres(database) == ["crime", "poetry"]
         execute(database, "UPDATE library_author SET name = 'x'")
         assert elsewhere(watch.wrong) == {}
     assert watch.wrong() == {}
 
 
-@pytest.mark.parametrize("database", ["sqlite_wal"], indirect=True)
-def test_the_first_savepoint_of_sqlite_begins(database: str, cache: QueryCache) -> None:
-    seed(database)
-    watch = Watch(database)
+@wal
+def test_the_first_savepoint_of_sqlite_begins(database: str, watch: Watch) -> None:
     execute(database, "SAVEPOINT a")
     Genre.objects.using(database).create(name="one")
-    assert elsewhere(lambda: names(database)) == ["crime", "poetry"]
+    assert elsewhere(lambda: genres(database)) == ["crime", "poetry"]
     execute(database, "RELEASE a")
-    assert elsewhere(lambda: names(database)) == ["crime", "one", "poetry"]
+    assert elsewhere(lambda: genres(database)) == ["crime", "one", "poetry"]
     Genre.objects.using(database).update(name="x")
     assert elsewhere(watch.wrong) == {}
 
@@ -192,28 +152,25 @@ def test_a_procedure_that_commits(database: str, store_url: str) -> None:
     configure(STORE=store_url, DEPENDS={"p": ["library_thing"]})
     execute(database, "CREATE PROCEDURE p() COMMIT")
     try:
-        seed(database)
-        watch = Watch(database)
+        watch = Watch.seeded(database)
         with transaction.atomic(database):
             Genre.objects.using(database).create(name="one")
             execute(database, "CALL p()")
-            assert elsewhere(lambda: names(database)) == ["crime", "one", "poetry"]
-            assert names(database) == ["crime", "one", "poetry"]
+            assert elsewhere(lambda: genres(database)) == ["crime", "one", "poetry"]
+            assert genres(database) == ["crime", "one", "poetry"]
         assert elsewhere(watch.wrong) == {}
     finally:
         execute(database, "DROP PROCEDURE p")
 
 
 @mariadb
-def test_an_error_in_a_raw_transaction_leaves_it_in_doubt(database: str, cache: QueryCache) -> None:
-    seed(database)
-    watch = Watch(database)
+def test_an_error_in_a_raw_transaction_leaves_it_in_doubt(database: str, watch: Watch) -> None:
     execute(database, "BEGIN")
     Genre.objects.using(database).create(name="one")
     # Fails, but has committed before.
     with pytest.raises(OperationalError):
         execute(database, "CREATE TABLE library_genre (id int)")
-    assert elsewhere(lambda: names(database)) == ["crime", "one", "poetry"]
+    assert elsewhere(lambda: genres(database)) == ["crime", "one", "poetry"]
     Author.objects.using(database).update(name="x")
     assert elsewhere(watch.wrong) == {}
     execute(database, "COMMIT")
@@ -244,8 +201,7 @@ def preparing() -> Iterator[str]:
 
 def test_prepare_transaction(preparing: str, store_url: str) -> None:
     configure(STORE=store_url)
-    seed(preparing)
-    watch = Watch(preparing)
+    watch = Watch.seeded(preparing)
     execute(preparing, "BEGIN")
     Genre.objects.using(preparing).create(name="own")
     execute(preparing, "PREPARE TRANSACTION 'later'")
@@ -253,5 +209,5 @@ def test_prepare_transaction(preparing: str, store_url: str) -> None:
     Author.objects.using(preparing).create(name="beside")
     assert elsewhere(watch.wrong) == {}
     execute(preparing, "COMMIT PREPARED 'later'")
-    assert elsewhere(lambda: names(preparing)) == ["crime", "own", "poetry"]
+    assert elsewhere(lambda: genres(preparing)) == ["crime", "own", "poetry"]
     assert watch.wrong() == {}

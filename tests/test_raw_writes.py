@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
 import pytest
 from django.db import connections
 from django.db.models import Count
 
 from querycache.cache import QueryCache
-from tests.environment import DATABASES, configure, elsewhere
+from tests.catalogue.helpers import made, rows_of, true_rows
+from tests.environment import configure, elsewhere
+from tests.kinds import every, on, postgresql, servers
 from tests.library.models import Author, Genre, Thing
 from tests.watching import Watch, everything_of, execute, seed
-
-postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-mariadb = pytest.mark.parametrize("database", ["mariadb"], indirect=True)
-sqlite = pytest.mark.parametrize("database", ["sqlite", "sqlite_wal"], indirect=True)
-every = pytest.mark.parametrize("database", DATABASES, indirect=True)
-
-
-@contextmanager
-def made(using: str, make: str, drop: str) -> Iterator[None]:
-    """Have something in the database for a while."""
-    execute(using, make)
-    try:
-        yield
-    finally:
-        execute(using, drop)
-
 
 # -- statements that every database has --------------------------------------------------------
 
@@ -58,20 +41,16 @@ COMMON: dict[str, tuple[str, tuple[str, ...]]] = {
 
 @pytest.mark.parametrize("name", COMMON)
 @every
-def test_statement(database: str, cache: QueryCache, name: str) -> None:
+def test_statement(database: str, name: str, watch: Watch) -> None:
     sql, tables = COMMON[name]
     if database == "mariadb" and name == "lower_and_upper_case":
         sql = sql.replace("LIBRARY_GENRE", "library_genre")
-    seed(database)
-    watch = Watch(database)
     execute(database, sql)
     watch.check(*tables)
 
 
 @every
-def test_executemany(database: str, cache: QueryCache) -> None:
-    seed(database)
-    watch = Watch(database)
+def test_executemany(database: str, watch: Watch) -> None:
     with connections[database].cursor() as cursor:
         cursor.executemany(
             "INSERT INTO library_genre (name) VALUES (%s)", [("one",), ("two",), ("three",)]
@@ -80,52 +59,28 @@ def test_executemany(database: str, cache: QueryCache) -> None:
 
 
 @every
-def test_what_is_not_understood_writes_everything(database: str, cache: QueryCache) -> None:
+def test_what_is_not_understood_writes_everything(database: str, watch: Watch) -> None:
     from django.db import DatabaseError
 
-    seed(database)
-    watch = Watch(database)
     with pytest.raises(DatabaseError):
         execute(database, "FROBNICATE library_genre")
     watch.check("*")
 
 
 @every
-def test_a_query_writes_nothing(database: str, cache: QueryCache) -> None:
-    seed(database)
-    watch = Watch(database)
+def test_a_query_writes_nothing(database: str, watch: Watch) -> None:
     execute(database, "SELECT count(*) FROM library_book")
     watch.check()
 
 
-@pytest.mark.parametrize("database", ["sqlite", "sqlite_wal", "postgresql"], indirect=True)
-def test_raw_querysets_that_write(database: str, cache: QueryCache) -> None:
-    seed(database)
-    watch = Watch(database)
+@on("sqlite", "sqlite_wal", "postgresql")
+def test_raw_querysets_that_write(database: str, watch: Watch) -> None:
     query = "UPDATE library_genre SET name = 'other' RETURNING id, name"
     assert [genre.name for genre in Genre.objects.using(database).raw(query)] == ["other"] * 2
     watch.check("library_genre")
 
 
 # -- views -------------------------------------------------------------------------------------
-
-
-def _names(using: str, table: str) -> Callable[[], list[str]]:
-    """Read a view's names through the ORM."""
-    from django.apps.registry import Apps
-    from django.db import models
-
-    class Row(models.Model):
-        name = models.CharField(max_length=100)
-
-        class Meta:
-            managed = False
-            app_label = "raw"
-            db_table = table
-            apps = Apps()
-
-    names = Row.objects.using(using).order_by("name").values_list("name", flat=True)  # type: ignore[attr-defined]
-    return lambda: list(names.all())
 
 
 @every
@@ -135,20 +90,19 @@ def test_a_view_that_is_declared(database: str, store_url: str) -> None:
         database, "CREATE VIEW names AS SELECT id, name FROM library_genre", "DROP VIEW names"
     ):
         seed(database)
-        names = _names(database, "names")
-        assert names() == elsewhere(names) == ["crime", "poetry"]
+        names = rows_of(database, "names")
+        assert true_rows(names) == [("crime",), ("poetry",)]
         Genre.objects.using(database).create(name="maps")
-        assert names() == elsewhere(names) == ["crime", "maps", "poetry"]
+        assert true_rows(names) == [("crime",), ("poetry",), ("maps",)]
 
 
-@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+@servers
 def test_writing_through_a_view_writes_its_table(database: str, store_url: str) -> None:
     configure(STORE=store_url, DEPENDS={"names": ["library_genre"]})
     with made(
         database, "CREATE VIEW names AS SELECT id, name FROM library_genre", "DROP VIEW names"
     ):
-        seed(database)
-        watch = Watch(database)
+        watch = Watch.seeded(database)
         execute(database, "UPDATE names SET name = 'other' WHERE name = 'crime'")
         watch.check("library_genre")
 
@@ -161,14 +115,13 @@ def test_materialized_view(database: str, store_url: str) -> None:
         "CREATE MATERIALIZED VIEW names AS SELECT id, name FROM library_genre",
         "DROP MATERIALIZED VIEW names",
     ):
-        seed(database)
-        watch = Watch(database)
-        names = _names(database, "names")
-        assert names() == elsewhere(names) == []
+        watch = Watch.seeded(database)
+        names = rows_of(database, "names")
+        assert true_rows(names) == []
         execute(database, "REFRESH MATERIALIZED VIEW names")
         # The view is read anew, its tables are not.
         watch.check()
-        assert names() == elsewhere(names) == ["crime", "poetry"]
+        assert true_rows(names) == [("crime",), ("poetry",)]
 
 
 # -- settings ----------------------------------------------------------------------------------
@@ -177,8 +130,7 @@ def test_materialized_view(database: str, store_url: str) -> None:
 @every
 def test_ignored_raw_sql(database: str, store_url: str) -> None:
     configure(STORE=store_url, RAW_SQL="ignore")
-    seed(database)
-    watch = Watch(database)
+    watch = Watch.seeded(database)
     execute(database, "UPDATE library_genre SET name = 'other'")
     assert watch.cold() == set()
     Genre.objects.using(database).filter(name="other").update(name="third")

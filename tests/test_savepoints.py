@@ -8,76 +8,63 @@ from django.db import IntegrityError, connections, transaction
 
 import querycache
 from querycache.cache import QueryCache
-from tests.environment import DATABASES, elsewhere
+from tests.environment import elsewhere
+from tests.kinds import every
 from tests.library.models import Author, Genre, Thing
-from tests.watching import Watch, execute, seed
+from tests.watching import Watch, execute, genres, seed
 
-pytestmark = pytest.mark.parametrize("database", DATABASES, indirect=True)
-
-
-def names(using: str) -> list[str]:
-    return list(Genre.objects.using(using).order_by("name").values_list("name", flat=True))
+pytestmark = every
 
 
 def add(using: str, name: str) -> None:
     Genre.objects.using(using).create(name=name)
 
 
-def test_nested_blocks(database: str, cache: QueryCache) -> None:
-    seed(database)
-    watch = Watch(database)
+def test_nested_blocks(database: str, watch: Watch) -> None:
     with transaction.atomic(database):
         add(database, "a")
-        assert names(database) == ["a", "crime", "poetry"]
+        assert genres(database) == ["a", "crime", "poetry"]
         with pytest.raises(LookupError), transaction.atomic(database):
             add(database, "b")
-            assert names(database) == ["a", "b", "crime", "poetry"]
+            assert genres(database) == ["a", "b", "crime", "poetry"]
             with transaction.atomic(database):
                 add(database, "c")
-                assert names(database) == ["a", "b", "c", "crime", "poetry"]
-            assert names(database) == ["a", "b", "c", "crime", "poetry"]
+                assert genres(database) == ["a", "b", "c", "crime", "poetry"]
+            assert genres(database) == ["a", "b", "c", "crime", "poetry"]
             raise LookupError
-        assert names(database) == ["a", "crime", "poetry"]
+        assert genres(database) == ["a", "crime", "poetry"]
         with transaction.atomic(database):
             add(database, "d")
-        assert names(database) == ["a", "crime", "d", "poetry"]
-    assert elsewhere(lambda: names(database)) == ["a", "crime", "d", "poetry"]
+        assert genres(database) == ["a", "crime", "d", "poetry"]
+    assert elsewhere(lambda: genres(database)) == ["a", "crime", "d", "poetry"]
     assert watch.wrong() == {}
 
 
-def test_a_rolled_back_savepoint_is_all_there_was(database: str, cache: QueryCache) -> None:
-    seed(database)
-    watch = Watch(database)
+def test_a_rolled_back_savepoint_is_all_there_was(database: str, watch: Watch) -> None:
     with transaction.atomic(database):
         with pytest.raises(LookupError), transaction.atomic(database):
             add(database, "a")
             raise LookupError
-        assert names(database) == ["crime", "poetry"]
+        assert genres(database) == ["crime", "poetry"]
     # Nothing has changed, so nothing was announced.
     watch.check()
 
 
-def test_the_commit_announces_what_a_released_savepoint_wrote(
-    database: str, cache: QueryCache
-) -> None:
-    seed(database)
-    watch = Watch(database)
+def test_the_commit_announces_what_a_released_savepoint_wrote(database: str, watch: Watch) -> None:
     with transaction.atomic(database), transaction.atomic(database):
         add(database, "a")
-    assert elsewhere(lambda: names(database)) == ["a", "crime", "poetry"]
+    assert elsewhere(lambda: genres(database)) == ["a", "crime", "poetry"]
     assert watch.wrong() == {}
 
 
-def test_an_inner_block_without_a_savepoint(database: str, cache: QueryCache) -> None:
-    seed(database)
-    watch = Watch(database)
+def test_an_inner_block_without_a_savepoint(database: str, watch: Watch) -> None:
     with transaction.atomic(database):
         add(database, "a")
         with pytest.raises(LookupError), transaction.atomic(database, savepoint=False):
             add(database, "b")
             raise LookupError
         transaction.set_rollback(True, using=database)
-    assert names(database) == ["crime", "poetry"]
+    assert genres(database) == ["crime", "poetry"]
     watch.check()
 
 
@@ -102,21 +89,21 @@ def test_methods_of_the_connection(database: str, cache: QueryCache) -> None:
         add(database, "a")
         second = str(connection.savepoint())
         add(database, "b")
-        assert names(database) == ["a", "b", "crime", "poetry"]
+        assert genres(database) == ["a", "b", "crime", "poetry"]
         connection.savepoint_rollback(second)
-        assert names(database) == ["a", "crime", "poetry"]
+        assert genres(database) == ["a", "crime", "poetry"]
         add(database, "c")
         connection.savepoint_commit(second)
-        assert names(database) == ["a", "c", "crime", "poetry"]
+        assert genres(database) == ["a", "c", "crime", "poetry"]
         connection.savepoint_rollback(first)
-        assert names(database) == ["crime", "poetry"]
+        assert genres(database) == ["crime", "poetry"]
         # The savepoint is still there.
         add(database, "d")
         connection.savepoint_rollback(first)
-        assert names(database) == ["crime", "poetry"]
+        assert genres(database) == ["crime", "poetry"]
         add(database, "e")
-    assert elsewhere(lambda: names(database)) == ["crime", "e", "poetry"]
-    assert names(database) == ["crime", "e", "poetry"]
+    assert elsewhere(lambda: genres(database)) == ["crime", "e", "poetry"]
+    assert genres(database) == ["crime", "e", "poetry"]
 
 
 def test_raw_savepoints(database: str, cache: QueryCache) -> None:
@@ -127,10 +114,10 @@ def test_raw_savepoints(database: str, cache: QueryCache) -> None:
         execute(database, "savepoint ONE")
         add(database, "b")
         execute(database, "ROLLBACK TO SAVEPOINT one")
-        assert names(database) == ["a", "crime", "poetry"]
+        assert genres(database) == ["a", "crime", "poetry"]
         execute(database, "RELEASE SAVEPOINT one")
-        assert names(database) == ["a", "crime", "poetry"]
-    assert elsewhere(lambda: names(database)) == ["a", "crime", "poetry"]
+        assert genres(database) == ["a", "crime", "poetry"]
+    assert elsewhere(lambda: genres(database)) == ["a", "crime", "poetry"]
 
 
 def test_what_was_seen_before_a_savepoint_is_a_hit_again(database: str, cache: QueryCache) -> None:
@@ -166,7 +153,7 @@ def test_savepoint_of_a_savepoint_of_the_same_serial(database: str, cache: Query
         for name in ("a", "b", "c"):
             with pytest.raises(LookupError), transaction.atomic(database):
                 add(database, name)
-                assert names(database) == [name, "crime", "poetry"]
-                assert names(database) == [name, "crime", "poetry"]
+                assert genres(database) == [name, "crime", "poetry"]
+                assert genres(database) == [name, "crime", "poetry"]
                 raise LookupError
     assert connections[database].get_autocommit()

@@ -18,12 +18,10 @@ from django.test import override_settings
 
 import querycache
 from querycache.cache import QueryCache
-from tests.environment import DATABASES, add_database, configure, elsewhere
+from tests.environment import add_database, configure, elsewhere
+from tests.kinds import every, mariadb, on, servers
 from tests.library.models import Genre
 from tests.watching import Watch, execute, seed
-
-every = pytest.mark.parametrize("database", DATABASES, indirect=True)
-mariadb = pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 
 
 def model(name: str, table: str = "passing", /, **fields: models.Field[Any, Any]) -> Any:
@@ -100,8 +98,7 @@ def test_altered_fields(database: str, cache: QueryCache, passing: Any) -> None:
         editor.remove_field(changed, changed._meta.get_field("number"))
     assert [row["name"] for row in elsewhere(lambda: rows(passing, database))] == ["a", "b"]
     # Tables that no change named are still there.
-    assert elsewhere(watch.wrong) == {}
-    assert watch.wrong() == {}
+    watch.check_rows()
 
 
 @every
@@ -120,7 +117,7 @@ def test_renamed_tables(database: str, cache: QueryCache, passing: Any) -> None:
     assert rows(passing, database) == []
 
 
-@pytest.mark.parametrize("database", ["sqlite", "sqlite_wal", "postgresql"], indirect=True)
+@on("sqlite", "sqlite_wal", "postgresql")
 def test_a_change_that_is_rolled_back(database: str, cache: QueryCache, passing: Any) -> None:
     assert len(rows(passing, database)) == 2
     with transaction.atomic(database):
@@ -133,9 +130,7 @@ def test_a_change_that_is_rolled_back(database: str, cache: QueryCache, passing:
 
 
 @mariadb
-def test_ddl_commits_what_was_written(database: str, cache: QueryCache, passing: Any) -> None:
-    seed(database)
-    watch = Watch(database)
+def test_ddl_commits_what_was_written(database: str, passing: Any, watch: Watch) -> None:
     genres = Genre.objects.using(database).order_by("name").values_list("name", flat=True)
     with transaction.atomic(database):
         genres.create(name="own")
@@ -231,8 +226,7 @@ def test_migrations(database: str, cache: QueryCache) -> None:
 def test_the_command_with_nothing_to_do(database: str, cache: QueryCache) -> None:
     try:
         call_command("migrate", "travel", database=database, verbosity=0, run_syncdb=False)
-        seed(database)
-        watch = Watch(database)
+        watch = Watch.seeded(database)
         call_command("migrate", "travel", database=database, verbosity=0)
         watch.check()
     finally:
@@ -246,18 +240,14 @@ def test_the_command_with_nothing_to_do(database: str, cache: QueryCache) -> Non
 @pytest.mark.parametrize("raw_sql", ["track", "ignore"])
 def test_flush(database: str, store_url: str, raw_sql: str) -> None:
     configure(STORE=store_url, RAW_SQL=raw_sql)
-    seed(database)
-    watch = Watch(database)
+    watch = Watch.seeded(database)
     call_command("flush", database=database, interactive=False, verbosity=0)
-    assert elsewhere(watch.wrong) == {}
-    assert watch.wrong() == {}
+    watch.check_rows()
     assert Genre.objects.using(database).count() == 0
 
 
 @every
-def test_fixtures(database: str, cache: QueryCache, tmp_path: Path) -> None:
-    seed(database)
-    watch = Watch(database)
+def test_fixtures(database: str, tmp_path: Path, watch: Watch) -> None:
     fixture = tmp_path / "genres.json"
     fixture.write_text(
         json.dumps([{"model": "library.genre", "pk": 4711, "fields": {"name": "loaded"}}])
@@ -274,7 +264,7 @@ def test_fixtures(database: str, cache: QueryCache, tmp_path: Path) -> None:
 # -- test databases ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+@servers
 def test_a_clone_that_is_made_anew(database: str, cache: QueryCache) -> None:
     """No statement runs in a clone as it is made, yet its tables are others than before."""
     seed(database)

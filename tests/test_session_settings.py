@@ -11,19 +11,8 @@ from django.db import ProgrammingError, connections, transaction
 import querycache
 from querycache.cache import QueryCache
 from tests.environment import configure, elsewhere
-from tests.library.models import Genre
-from tests.watching import Watch, alias_of, execute, seed
-
-postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-
-
-def names(using: str) -> list[str]:
-    return list(Genre.objects.using(using).order_by("name").values_list("name", flat=True))
-
-
-def fresh(using: str) -> list[str]:
-    with querycache.disabled():
-        return names(using)
+from tests.kinds import postgresql
+from tests.watching import Watch, alias_of, execute, fresh_genres, genres, seed
 
 
 @postgresql
@@ -35,19 +24,19 @@ def test_settings_of_a_pooled_connection(database: str, store_url: str) -> None:
     execute(database, "CREATE TABLE tenant.library_genre (id bigint, name text)")
     try:
         with alias_of(database, OPTIONS={"pool": {"min_size": 1, "max_size": 1}}) as pooled:
-            assert names(pooled) == ["crime", "poetry"]
+            assert genres(pooled) == ["crime", "poetry"]
             execute(pooled, "SET search_path = tenant, public")
-            assert names(pooled) == []
-            assert names(pooled) == []
+            assert genres(pooled) == []
+            assert genres(pooled) == []
             connections[pooled].close()
             # The next wrapper gets the same connection, settings and all.
-            assert names(pooled) == fresh(pooled) == []
-            assert names(pooled) == []
+            assert genres(pooled) == fresh_genres(pooled) == []
+            assert genres(pooled) == []
             connections[pooled].close()
-            assert elsewhere(lambda: fresh(pooled)) == []
+            assert elsewhere(lambda: fresh_genres(pooled)) == []
             # Others have the rows of their own schema.
-            assert elsewhere(lambda: names(database)) == ["crime", "poetry"]
-            assert names(database) == ["crime", "poetry"]
+            assert elsewhere(lambda: genres(database)) == ["crime", "poetry"]
+            assert genres(database) == ["crime", "poetry"]
             connections[pooled].close_pool()  # type: ignore[attr-defined]
     finally:
         execute(database, "DROP SCHEMA tenant CASCADE")
@@ -59,12 +48,12 @@ def test_temporary_tables_of_a_pooled_connection(database: str, store_url: str) 
     configure(STORE=store_url)
     seed(database)
     with alias_of(database, OPTIONS={"pool": {"min_size": 1, "max_size": 1}}) as pooled:
-        assert names(pooled) == ["crime", "poetry"]
+        assert genres(pooled) == ["crime", "poetry"]
         execute(pooled, "CREATE TEMPORARY TABLE library_genre (id bigint, name text)")
         connections[pooled].close()
-        fresh(pooled)
-        assert names(pooled) == []
-        assert elsewhere(lambda: names(database)) == ["crime", "poetry"]
+        fresh_genres(pooled)
+        assert genres(pooled) == []
+        assert elsewhere(lambda: genres(database)) == ["crime", "poetry"]
         connections[pooled].close()
         connections[pooled].close_pool()  # type: ignore[attr-defined]
 
@@ -87,11 +76,11 @@ def test_settings_made_as_the_connection_opens(database: str, store_url: str) ->
     connection_created.connect(choose)
     try:
         with alias_of(database) as tenant:
-            assert names(tenant) == []
-            assert elsewhere(lambda: names(database)) == ["crime", "poetry"]
-            assert names(tenant) == []
+            assert genres(tenant) == []
+            assert elsewhere(lambda: genres(database)) == ["crime", "poetry"]
+            assert genres(tenant) == []
             hits = querycache.stats().hits
-            assert names(tenant) == []
+            assert genres(tenant) == []
             assert querycache.stats().hits == hits + 1
     finally:
         connection_created.disconnect(choose)
@@ -99,13 +88,11 @@ def test_settings_made_as_the_connection_opens(database: str, store_url: str) ->
 
 
 @postgresql
-def test_set_local_ends_with_its_transaction(database: str, cache: QueryCache) -> None:
-    seed(database)
-    watch = Watch(database)
+def test_set_local_ends_with_its_transaction(database: str, watch: Watch) -> None:
     for ending in (True, False):
         with transaction.atomic(database):
             execute(database, "SET LOCAL search_path = public, pg_catalog")
-            names(database)
+            genres(database)
             transaction.set_rollback(ending, using=database)
         watch.check()
     with transaction.atomic(database):
@@ -141,7 +128,7 @@ def fail(using: str, tenant: str) -> None:
 def reading(using: str, tenant: str) -> bool:
     """Read a tenant's table, and tell whether it was served from the cache."""
     hits = querycache.stats().hits
-    assert names(using) == fresh(using) == [tenant]
+    assert genres(using) == fresh_genres(using) == [tenant]
     return querycache.stats().hits > hits
 
 
@@ -196,7 +183,7 @@ def test_the_commit_of_a_transaction_that_has_failed_takes_its_settings_back(ten
         execute(tenants, "SELECT no_such_column")
     connection.commit()
     connection.set_autocommit(True)
-    assert names(tenants) == fresh(tenants) == ["one"]
+    assert genres(tenants) == fresh_genres(tenants) == ["one"]
 
 
 @postgresql
@@ -208,8 +195,8 @@ def test_a_rollback_to_a_savepoint_takes_settings_back(tenants: str) -> None:
     choose(tenants, "one")
     with transaction.atomic(tenants):
         fail(tenants, "two")
-        assert names(tenants) == fresh(tenants) == ["one"]
-    assert names(tenants) == fresh(tenants) == ["one"]
+        assert genres(tenants) == fresh_genres(tenants) == ["one"]
+    assert genres(tenants) == fresh_genres(tenants) == ["one"]
 
 
 @postgresql
@@ -222,8 +209,8 @@ def test_what_is_set_for_the_transaction_goes_whatever_else_stands(tenants: str)
     with transaction.atomic(tenants):
         choose(tenants, "one")
         execute(tenants, "SET LOCAL search_path = two, public")
-        assert names(tenants) == fresh(tenants) == ["two"]
-    assert names(tenants) == fresh(tenants) == ["one"]
+        assert genres(tenants) == fresh_genres(tenants) == ["two"]
+    assert genres(tenants) == fresh_genres(tenants) == ["one"]
 
 
 @postgresql
@@ -238,4 +225,4 @@ def test_a_rollback_after_a_raw_commit(tenants: str) -> None:
         execute(tenants, "COMMIT")
         choose(tenants, "two")
         raise LookupError
-    assert names(tenants) == fresh(tenants)
+    assert genres(tenants) == fresh_genres(tenants)

@@ -13,8 +13,8 @@ from django.db import connections, transaction
 from django.db.models import F, Model, Value
 from django.db.models.functions import Concat
 
-from querycache.cache import QueryCache
-from tests.environment import DATABASES, elsewhere
+from tests.environment import elsewhere
+from tests.kinds import every, on
 from tests.library.models import (
     Author,
     Book,
@@ -336,23 +336,17 @@ if django.VERSION >= (6, 1):
 
 
 @pytest.mark.parametrize("name", WRITES)
-@pytest.mark.parametrize("database", DATABASES, indirect=True)
-def test_every_connection_sees_the_write(database: str, cache: QueryCache, name: str) -> None:
+@every
+def test_every_connection_sees_the_write(database: str, name: str, watch: Watch) -> None:
     write, tables = WRITES[name]
-    seed(database)
-    watch = Watch(database)
     write(database)
     _check(watch, write, tables)
 
 
 @pytest.mark.parametrize("name", WRITES)
-@pytest.mark.parametrize("database", ["sqlite_wal", "postgresql"], indirect=True)
-def test_every_connection_sees_the_write_of_another(
-    database: str, cache: QueryCache, name: str
-) -> None:
+@on("sqlite_wal", "postgresql")
+def test_every_connection_sees_the_write_of_another(database: str, name: str, watch: Watch) -> None:
     write, tables = WRITES[name]
-    seed(database)
-    watch = Watch(database)
     elsewhere(lambda: write(database))
     _check(watch, write, tables)
 
@@ -360,8 +354,7 @@ def test_every_connection_sees_the_write_of_another(
 def _check(watch: Watch, write: Write, tables: tuple[str, ...]) -> None:
     # What the write itself read again is warm already.
     assert watch.cold() <= set(tables) | ({"library_shop"} if "library_place" in tables else set())
-    assert elsewhere(watch.wrong) == {}
-    assert watch.wrong() == {}
+    watch.check_rows()
     assert watch.cold() == set()
 
 

@@ -6,15 +6,14 @@ import pytest
 from django.db import IntegrityError, connections, transaction
 
 from querycache.cache import QueryCache
-from tests.environment import DATABASES, add_database
+from tests.environment import add_database
+from tests.kinds import every
 from tests.library.models import Author, Book, Genre, Thing
 from tests.watching import Watch, seed
 
 
-@pytest.mark.parametrize("database", DATABASES, indirect=True)
-def test_a_failed_write_leaves_the_truth(database: str, cache: QueryCache) -> None:
-    seed(database)
-    watch = Watch(database)
+@every
+def test_a_failed_write_leaves_the_truth(database: str, watch: Watch) -> None:
     with pytest.raises(IntegrityError):
         Thing.objects.using(database).bulk_create([Thing(code="b"), Thing(code="a")])
     # Django before 6.1 does it in a transaction, whose rollback leaves nothing to announce.
@@ -22,7 +21,7 @@ def test_a_failed_write_leaves_the_truth(database: str, cache: QueryCache) -> No
     assert watch.wrong() == {}
 
 
-@pytest.mark.parametrize("database", DATABASES, indirect=True)
+@every
 def test_an_alias_of_the_same_database_shares_its_stamps(database: str, cache: QueryCache) -> None:
     seed(database)
     second = f"{database}_again"
@@ -41,7 +40,7 @@ def test_an_alias_of_the_same_database_shares_its_stamps(database: str, cache: Q
         del connections.settings[second]
 
 
-@pytest.mark.parametrize("database", DATABASES, indirect=True)
+@every
 def test_reads_for_a_write_are_never_served(database: str, cache: QueryCache) -> None:
     seed(database)
     locked = Book.objects.using(database).select_for_update()

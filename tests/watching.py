@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
@@ -12,7 +12,7 @@ from django.db import connections
 from django.db.models import Model, QuerySet
 
 import querycache
-from tests.environment import add_database, elsewhere
+from tests.environment import add_database, elsewhere, remove_database
 from tests.library.models import Author, Book, Genre, Note, Place, Publisher, Review, Shop, Thing
 
 #: One cacheable query per table.
@@ -73,6 +73,12 @@ class Watch:
         self.using = using
         self.warm()
 
+    @classmethod
+    def seeded(cls, using: str) -> Self:
+        """Make the rows of `seed`, and watch them."""
+        seed(using)
+        return cls(using)
+
     def warm(self) -> None:
         """Read every table until each is a hit, here and elsewhere."""
         for _ in range(2):
@@ -101,6 +107,11 @@ class Watch:
                     found[table] = (cached, fresh)
         return found
 
+    def check_rows(self) -> None:
+        """Assert that nothing is stale, elsewhere or here."""
+        assert elsewhere(self.wrong) == {}
+        assert self.wrong() == {}
+
     def check(self, *written: str) -> None:
         """Assert that nothing is stale, and that only what was written had to be read again.
 
@@ -112,10 +123,20 @@ class Watch:
             expected.add("library_shop")
         cold = self.cold()
         assert cold == expected, (cold, expected)
-        assert elsewhere(self.wrong) == {}
-        assert self.wrong() == {}
+        self.check_rows()
         # What was read anew is cached again.
         assert self.cold() == set()
+
+
+def genres(using: str) -> list[str]:
+    """Return the names of the genres, through the cache."""
+    return list(Genre.objects.using(using).order_by("name").values_list("name", flat=True))
+
+
+def fresh_genres(using: str) -> list[str]:
+    """Return them as the database has them."""
+    with querycache.disabled():
+        return genres(using)
 
 
 def execute(using: str, sql: Any, params: Any = None) -> None:
@@ -134,6 +155,4 @@ def alias_of(using: str, **changes: Any) -> Iterator[str]:
     try:
         yield alias
     finally:
-        connections[alias].close()
-        del connections[alias]
-        del connections.settings[alias]
+        remove_database(alias)

@@ -31,8 +31,7 @@ def test_a_rule_that_writes_another_table(database: str, cache: QueryCache) -> N
         " UPDATE library_publisher SET name = NEW.name WHERE OLD.name = 'crime'",
         "DROP RULE qc_rule ON library_genre",
     ):
-        seed(database)
-        watch = Watch(database)
+        watch = Watch.seeded(database)
         Genre.objects.using(database).filter(name="crime").update(name="law")
         watch.check("library_genre", "library_publisher")
         assert Publisher.objects.using(database).get().name == "law"
@@ -47,8 +46,7 @@ def test_a_rule_that_puts_another_write_in_its_place(database: str, cache: Query
         " INSERT INTO library_genre (name) VALUES (OLD.code)",
         "DROP RULE qc_rule ON library_thing",
     ):
-        seed(database)
-        watch = Watch(database)
+        watch = Watch.seeded(database)
         execute(database, "DELETE FROM library_thing")
         watch.check("library_genre", "library_thing")
 

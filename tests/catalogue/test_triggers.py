@@ -24,8 +24,7 @@ from tests.watching import Watch, alias_of, execute, seed
 @every
 def test_a_trigger_that_writes_another_table(database: str, cache: QueryCache) -> None:
     with Trigger("library_review", "INSERT", RENAME).on(database):
-        seed(database)
-        watch = Watch(database)
+        watch = Watch.seeded(database)
         review(database)
         watch.check("library_author", "library_review")
         Author.objects.using(database).update(name="z")
@@ -35,8 +34,7 @@ def test_a_trigger_that_writes_another_table(database: str, cache: QueryCache) -
 @every
 def test_only_triggers_of_the_event_count(database: str, cache: QueryCache) -> None:
     with Trigger("library_review", "DELETE", RENAME).on(database):
-        seed(database)
-        watch = Watch(database)
+        watch = Watch.seeded(database)
         review(database)
         watch.check("library_review")
         Review.objects.using(database).update(stars=2)
@@ -52,8 +50,7 @@ def test_triggers_that_fire_triggers(database: str, cache: QueryCache) -> None:
         Trigger("library_review", "INSERT", RENAME).on(database),
         Trigger("library_author", "UPDATE", inner, "qc_second").on(database),
     ):
-        seed(database)
-        watch = Watch(database)
+        watch = Watch.seeded(database)
         review(database)
         watch.check("library_author", "library_genre", "library_review")
 
@@ -61,8 +58,7 @@ def test_triggers_that_fire_triggers(database: str, cache: QueryCache) -> None:
 @every
 def test_in_a_transaction(database: str, cache: QueryCache) -> None:
     with Trigger("library_review", "INSERT", RENAME).on(database):
-        seed(database)
-        watch = Watch(database)
+        watch = Watch.seeded(database)
         names = Author.objects.using(database).order_by("pk").values_list("name", flat=True)
         with transaction.atomic(database):
             names.order_by().update(name="before")
@@ -76,8 +72,7 @@ def test_in_a_transaction(database: str, cache: QueryCache) -> None:
 def test_a_declaration_takes_the_place_of_what_was_found(database: str, store_url: str) -> None:
     configure(STORE=store_url, TRIGGERS={"library_review": ["library_author", "library_genre"]})
     with Trigger("library_review", "INSERT", RENAME).on(database):
-        seed(database)
-        watch = Watch(database)
+        watch = Watch.seeded(database)
         review(database)
         watch.check("library_author", "library_genre", "library_review")
 
@@ -99,8 +94,7 @@ def test_a_procedure_that_a_trigger_calls(database: str, cache: QueryCache) -> N
         ],
         ["DROP TRIGGER IF EXISTS qc_t", "DROP PROCEDURE qc_inner"],
     ):
-        seed(database)
-        watch = Watch(database)
+        watch = Watch.seeded(database)
         review(database)
         # Any table of a joined UPDATE may be the one that is written.
         watch.check("library_author", "library_genre", "library_review")

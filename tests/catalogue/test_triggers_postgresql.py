@@ -38,8 +38,7 @@ def test_a_trigger_that_cannot_be_told(database: str, store_url: str, declared: 
         ],
         "DROP FUNCTION qc_composes() CASCADE",
     ):
-        seed(database)
-        watch = Watch(database)
+        watch = Watch.seeded(database)
         review(database)
         watch.check(*(["library_author", "library_review"] if declared else ["*"]))
         Genre.objects.using(database).update(name="x")
@@ -67,8 +66,7 @@ def test_functions_that_call_functions(database: str, cache: QueryCache) -> None
             "DROP FUNCTION qc_inner()",
         ],
     ):  # fmt: skip
-        seed(database)
-        watch = Watch(database)
+        watch = Watch.seeded(database)
         review(database)
         watch.check("library_genre", "library_review", "library_thing")
 
@@ -91,8 +89,7 @@ def test_a_function_whose_body_is_parsed(database: str, cache: QueryCache) -> No
         ],
         ["DROP FUNCTION qc_outer() CASCADE", "DROP FUNCTION qc_atomic()"],
     ):
-        seed(database)
-        watch = Watch(database)
+        watch = Watch.seeded(database)
         review(database)
         watch.check("library_author", "library_review")
 
@@ -111,8 +108,7 @@ def test_a_trigger_that_runs_at_commit(database: str, cache: QueryCache) -> None
         ],
         "DROP FUNCTION qc_late() CASCADE",
     ):
-        seed(database)
-        watch = Watch(database)
+        watch = Watch.seeded(database)
         names = Author.objects.using(database).order_by("pk").values_list("name", flat=True)
         with transaction.atomic(database):
             names.order_by().update(name="before")
@@ -152,8 +148,7 @@ def test_built_in_trigger_functions_write_nothing_else(database: str, cache: Que
         " FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
         "DROP TRIGGER qc_t ON library_genre",
     ):
-        seed(database)
-        watch = Watch(database)
+        watch = Watch.seeded(database)
         Genre.objects.using(database).update(name="x")
         watch.check("library_genre")
 
@@ -172,8 +167,7 @@ def test_a_default_that_writes(database: str, cache: QueryCache) -> None:
             "DROP FUNCTION qc_default()",
         ],
     ):  # fmt: skip
-        seed(database)
-        watch = Watch(database)
+        watch = Watch.seeded(database)
         execute(database, "INSERT INTO library_thing (code, data, ratio) VALUES ('d', '', 0)")
         watch.check("library_publisher", "library_thing")
         assert Publisher.objects.using(database).get().name == "Paper+"
@@ -185,8 +179,7 @@ def test_a_default_that_writes(database: str, cache: QueryCache) -> None:
 def test_a_trigger_of_a_copy(database: str, cache: QueryCache) -> None:
     pytest.importorskip("psycopg", reason="psycopg 2 copies by other methods")
     with Trigger("library_genre", "INSERT", RENAME).on(database):
-        seed(database)
-        watch = Watch(database)
+        watch = Watch.seeded(database)
         with (
             connections[database].cursor() as cursor,
             cursor.copy("COPY library_genre (name) FROM STDIN") as copy,
