@@ -12,13 +12,14 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from psycopg.types.multirange import Multirange
-from psycopg.types.range import Int4Range, Range
-
 from querycache.codec import decode, encode
 
 UTC_NOW = datetime(2024, 5, 6, 7, 8, 9, 10, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
+
+
+#: What a range consists of, in psycopg 2 and 3.
+RANGE = ("_lower", "_upper", "_bounds")
 
 
 def same(left: Any, right: Any) -> bool:
@@ -41,9 +42,10 @@ def same(left: Any, right: Any) -> bool:
     if kind in (datetime, time):
         naive = left.replace(tzinfo=None) == right.replace(tzinfo=None)
         return naive and left.fold == right.fold and same_zone(left.tzinfo, right.tzinfo)
-    if kind is Range or kind is Int4Range:
-        return all(same(getattr(left, n), getattr(right, n)) for n in Range.__slots__)
-    if kind is Multirange:
+    if hasattr(left, "_bounds"):
+        # A range of one of the drivers of PostgreSQL.
+        return all(same(getattr(left, n), getattr(right, n)) for n in RANGE)
+    if kind.__name__ == "Multirange":
         return same(list(left), list(right))
     return bool(left == right)
 
@@ -179,14 +181,46 @@ OTHERS: list[Any] = [
     {1: "a", None: "b", (1, "x"): "c", date(2024, 1, 1): "d", True + 1: "e"},
     {"a", 1, None, (2,), frozenset({3})},
     [Decimal("1.0"), uuid.UUID(int=5), datetime(2024, 1, 1, tzinfo=BERLIN, fold=1)],
-    Range(1, 10, "[)"),
-    Range(None, None, "[]"),
-    Range(Decimal("1.50"), None, "(]"),
-    Range(datetime(2024, 1, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC)),
-    Range(empty=True),
-    Int4Range(1, 2),
-    Multirange([Range(1, 2), Range(5, None)]),
-    Multirange(),
-    [Range(1, 2)],
 ]
+
+
+def ranges() -> list[Any]:
+    """Return ranges of psycopg 3; none where psycopg 2 stands in its place, see `ranges2`."""
+    try:
+        from psycopg.types.multirange import Multirange
+        from psycopg.types.range import Int4Range, Range
+    except ImportError:
+        return []
+    return [
+        Range(1, 10, "[)"),
+        Range(None, None, "[]"),
+        Range(Decimal("1.50"), None, "(]"),
+        Range(datetime(2024, 1, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC)),
+        Range(empty=True),
+        Int4Range(1, 2),
+        Multirange([Range(1, 2), Range(5, None)]),
+        Multirange(),
+        [Range(1, 2)],
+    ]
+
+
+def ranges2() -> list[Any]:
+    """Return ranges of psycopg 2, or none."""
+    try:
+        from psycopg2 import extras
+    except ImportError:
+        return []
+    return [
+        extras.NumericRange(1, 10),
+        extras.NumericRange(None, Decimal("1.50"), "(]"),
+        extras.NumericRange(empty=True),
+        extras.DateRange(date(2024, 1, 1), None),
+        extras.DateTimeRange(datetime(2024, 1, 1), datetime(2025, 1, 1), "[]"),
+        extras.DateTimeTZRange(UTC_NOW, None),
+        extras.Range(1, 2),
+        [extras.Range(1, 2)],
+    ]
+
+
+OTHERS += [*ranges(), *ranges2()]
 VALUES = [*FLOATS, *INTEGERS, *DECIMALS, *TEXTS, *DATETIMES, *TIMES, *OTHERS]

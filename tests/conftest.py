@@ -6,7 +6,6 @@ import itertools
 import os
 import warnings
 from collections.abc import Iterator
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,11 +28,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if any(part in item.nodeid for part in _SLOW):
             item.add_marker(pytest.mark.slow)
-
-
-if find_spec("psycopg") is None:
-    # Where psycopg 2 stands in its place: these are about the types of psycopg 3.
-    collect_ignore_glob = ["test_codec_*.py", "test_keys.py"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

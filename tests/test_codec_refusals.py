@@ -12,7 +12,7 @@ from typing import Any
 from zoneinfo import TZPATH, ZoneInfo
 
 import pytest
-from psycopg.types.range import Range
+from django.db.backends.postgresql.psycopg_any import Range
 
 from querycache.codec import Unencodable, encode
 from querycache.codec_values import MAX_DEPTH
