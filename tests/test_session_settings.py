@@ -226,3 +226,20 @@ def test_a_rollback_after_a_raw_commit(tenants: str) -> None:
         choose(tenants, "two")
         raise LookupError
     assert genres(tenants) == fresh_genres(tenants)
+
+
+@postgresql
+def test_a_rollback_after_a_raw_commit_and_begin(tenants: str) -> None:
+    """With psycopg 2 it takes back what came after BEGIN alone, with 3 all since the COMMIT."""
+    with alias_of(tenants) as other:
+        for tenant in ("one", "two"):
+            choose(other, tenant)
+            reading(other, tenant)
+    choose(tenants, "one")
+    with pytest.raises(LookupError), transaction.atomic(tenants):  # noqa: PT012
+        execute(tenants, "COMMIT")
+        choose(tenants, "two")
+        execute(tenants, "BEGIN")
+        choose(tenants, "one")
+        raise LookupError
+    assert genres(tenants) == fresh_genres(tenants)
