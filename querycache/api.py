@@ -49,7 +49,7 @@ def invalidate(*targets: Target, using: str | None = None) -> None:
             transaction.cache.end(database.stamp_keys(tables), None)
             transaction.note(tables)
         else:
-            tell(transaction, tables)
+            tell(transaction, tables, database.stamp_keys(tables))
         if EVERYTHING in tables:
             database.schema_changed()
         transaction.overlay.forget()

@@ -301,13 +301,15 @@ class QueryCache:
         if lease is None:
             return self.touch(keys)
         self.keeper.release(lease)
+        # One that has lasted runs out by itself. After another, readers may have stored old rows.
+        covered = self.keeper.covers(lease)
         try:
             self.store.end(keys, lease.token)
+            if not covered:
+                self.store.touch(keys)
         except FAILURES as error:
             self.failed(error)
-            # A lease that has lasted is in the store and runs out by itself. Under one that had
-            # run out before, readers may have stored what the write has changed.
-            return self.keeper.covers(lease)
+            return covered
         return True
 
     def touch(self, keys: Sequence[bytes]) -> bool:

@@ -7,6 +7,7 @@ it executes. `docs/explanation/hits.md` follows one query through it.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from django.db.models.sql.compiler import (
 )
 from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
 
+from querycache.ahead import Ahead, announce_ahead
 from querycache.reads import Read, read
 from querycache.runtime import runtime
 from querycache.state import transaction_of
@@ -43,7 +45,13 @@ class _Local(threading.local):
     tables: set[str] | None = None
     trusted: str | None = None
     writing = 0
+    ahead: Ahead | None = None
     selecting_for_write = 0
+
+    def exchange(self, ahead: Ahead | None) -> Ahead | None:
+        """Put what was announced aside, or back; returns what was there."""
+        found, self.ahead = self.ahead, ahead
+        return found
 
 
 local = _Local()
@@ -139,19 +147,32 @@ class ReadMixin(RecordingMixin):
 class WriteMixin(RecordingMixin):
     """Marks the statements of Django's own writes; cursors do the rest."""
 
+    def as_sql(self, *args: Any, **kwargs: Any) -> Any:
+        found = super().as_sql(*args, **kwargs)
+        # Not where somebody only wants to see the text, nor for the several of one INSERT.
+        wanted = local.writing and local.ahead is None and type(found) is tuple
+        if wanted and runtime.current is not None:
+            local.ahead = announce_ahead(transaction_of(self.connection), found[0])
+        return found
+
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
-        local.writing += 1
-        try:
-            return super().execute_sql(*args, **kwargs)
-        finally:
-            local.writing -= 1
+        return _writing(super().execute_sql, args, kwargs)
 
     def execute_returning_sql(self, *args: Any, **kwargs: Any) -> Any:
-        local.writing += 1
-        try:
-            return super().execute_returning_sql(*args, **kwargs)  # type: ignore[misc]
-        finally:
-            local.writing -= 1
+        return _writing(super().execute_returning_sql, args, kwargs)  # type: ignore[misc]
+
+
+def _writing(execute: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    # A receiver of a signal may write while another write is not over.
+    outer = local.exchange(None)
+    local.writing += 1
+    try:
+        return execute(*args, **kwargs)
+    finally:
+        local.writing -= 1
+        ahead = local.exchange(outer)
+        if ahead is not None:
+            ahead.withdraw()
 
 
 class UpdateMixin(WriteMixin, _UpdateBase):

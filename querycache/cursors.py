@@ -57,6 +57,7 @@ def executing(original: Callable[..., Any]) -> Callable[..., Any]:
             local.writing > 0,
             lambda: original(self, sql, params, *ignored),
             self,
+            local.ahead,
         )
 
     return execute

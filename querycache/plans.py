@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from querycache.catalogue import Catalogue
 from querycache.functions import Purity
+from querycache.keys import EVERYTHING
 from querycache.rawsql import Kind, Statement
 
 #: Texts, tables and functions that are remembered per database.
@@ -77,6 +78,13 @@ class Effect:
     ddl: bool = False
     drops: frozenset[str] = frozenset()
     unclear: bool = False
+    #: Whether it changes some tables and does nothing else, as nearly all statements that write.
+    plain: bool = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        more = self.control or self.temporary or self.ddl or self.drops or self.unclear
+        plain = bool(self.writes) and EVERYTHING not in self.writes and not more
+        object.__setattr__(self, "plain", plain)
 
     @property
     def begins(self) -> bool:

@@ -15,12 +15,13 @@ from querycache.plans import Effect
 from querycache.rawsql import Kind, Statement
 from querycache.session import Session
 from querycache.snapshots import Snapshot, takes_no_state
-from querycache.writes import Write
+from querycache.writes import Write, run_alone, run_inside
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.backends.utils import CursorWrapper
 
+    from querycache.ahead import Ahead
     from querycache.cache import QueryCache
     from querycache.values import Replica
 
@@ -153,6 +154,7 @@ class Transaction:
         orm: bool,
         execute: Callable[[], Result],
         wrapper: CursorWrapper,
+        ahead: Ahead | None = None,
     ) -> Result:
         """Run a statement that does more than return rows.
 
@@ -163,6 +165,7 @@ class Transaction:
             orm: whether a compiler of Django made it.
             execute: runs it.
             wrapper: Django's cursor, on which it runs.
+            ahead: what was announced of it already.
         """
         writes, ddl = effect.writes, effect.ddl
         if effect.drops and effect.drops <= self.session.temporary:
@@ -170,6 +173,16 @@ class Transaction:
             writes, ddl = effect.drops, False
         if self.cache.ignores_raw and not orm and not ddl:
             writes = frozenset()
+        if effect.plain and writes:
+            # As below, without all that there is to a statement which does more than this.
+            self.snapshot.passes(self)
+            if self.open:
+                result = run_inside(self, writes, execute)
+            else:
+                result = run_alone(self, writes, execute, wrapper, ahead)
+            if self.open:
+                self.note(writes)
+            return result
         inside = self.open
         takes = not takes_no_state(effect, sql, self.connection.vendor)
         if takes:
@@ -186,9 +199,9 @@ class Transaction:
         elif not writes:
             result = execute()
         elif inside or effect.begins:
-            result = self._run_inside(writes, execute)
+            result = run_inside(self, writes, execute)
         else:
-            result = self._run_alone(writes, execute, wrapper)
+            result = run_alone(self, writes, execute, wrapper, ahead)
         for statement in effect.control:
             self._follow(statement, sql, params)
         if takes and effect.control:
@@ -206,32 +219,6 @@ class Transaction:
         if ddl or EVERYTHING in writes:
             self.database.schema_changed()
         return result
-
-    def _run_alone(
-        self, writes: frozenset[str], execute: Callable[[], Result], wrapper: CursorWrapper
-    ) -> Result:
-        """Run a statement that is a transaction of its own."""
-        write = Write(self, writes, Moment.ALONE)
-        try:
-            result = execute()
-        except BaseException:
-            write.end()
-            raise
-        if self.connection.vendor == "sqlite" and wrapper.description is not None:
-            # INSERT … RETURNING commits once its rows are fetched or its cursor is closed.
-            self.session.finish_with(wrapper, write.end)
-        else:
-            write.end()
-        return result
-
-    def _run_inside(self, writes: frozenset[str], execute: Callable[[], Result]) -> Result:
-        # For a thread that shares the connection; `run` notes it again for what that has seen.
-        self.note(writes)
-        immediate = writes
-        if not self.doubtful:
-            immediate = self.database.immediate(self, writes)
-        with self.writing(immediate):
-            return execute()
 
     def failed(self) -> None:
         """Take note that a statement failed, or a COMMIT."""

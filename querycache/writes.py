@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from querycache.journal import Moment
 from querycache.keys import ELSEWHERE
 from querycache.leases import clock
 from querycache.signals import invalidated
 
 if TYPE_CHECKING:
-    from querycache.journal import Moment, Recorded
+    from django.db.backends.utils import CursorWrapper
+
+    from querycache.ahead import Ahead
+    from querycache.journal import Recorded
     from querycache.leases import Lease
     from querycache.transactions import Transaction
+
+Result = TypeVar("Result")
 
 
 class Write:
@@ -21,6 +28,7 @@ class Write:
         transaction: of the connection that commits.
         tables: what is written.
         moment: what it has to do with the open transaction.
+        ahead: what was announced of it already.
 
     Raises:
         StoreUnavailable: it may not go on, see `ON_STORE_FAILURE`.
@@ -28,7 +36,13 @@ class Write:
 
     __slots__ = ("_begun", "_keys", "_lease", "_recorded", "_tables", "_transaction")
 
-    def __init__(self, transaction: Transaction, tables: frozenset[str], moment: Moment) -> None:
+    def __init__(
+        self,
+        transaction: Transaction,
+        tables: frozenset[str],
+        moment: Moment,
+        ahead: Ahead | None = None,
+    ) -> None:
         cache = transaction.cache
         watch = transaction.database.watch
         self._transaction = transaction
@@ -38,7 +52,10 @@ class Write:
         self._recorded: Recorded | None = None
         self._begun = clock()
         if watch.announces(transaction):
-            self._lease = cache.begin(self._keys)
+            if ahead is not None:
+                self._lease = ahead.take(self._keys)
+            if self._lease is None:
+                self._lease = cache.begin(self._keys)
         elif cache.strict:
             cache.refuse("the database is served by another store than querycache's here")
         if self._lease is None and cache.strict and cache.journals:
@@ -55,7 +72,7 @@ class Write:
                 cache.told(self._keys, None)
             watch.over(transaction, self._recorded)
         else:
-            tell(transaction, self._tables, self._lease)
+            tell(transaction, self._tables, self._keys, self._lease)
             if self._lease is not None and clock() - self._begun > cache.lease:
                 self._look_back()
         announce(transaction, self._tables)
@@ -68,17 +85,79 @@ class Write:
             watch.record_after(transaction, self._tables)
 
 
-def tell(transaction: Transaction, tables: frozenset[str], lease: Lease | None = None) -> None:
+def run_alone(
+    transaction: Transaction,
+    tables: frozenset[str],
+    execute: Callable[[], Result],
+    wrapper: CursorWrapper,
+    ahead: Ahead | None,
+) -> Result:
+    """Run a statement that writes and is a transaction of its own.
+
+    Args:
+        transaction: of the connection.
+        tables: what it writes.
+        execute: runs it.
+        wrapper: Django's cursor, on which it runs.
+        ahead: what was announced of it already.
+
+    Raises:
+        StoreUnavailable: it may not go on, see `ON_STORE_FAILURE`; it was not run.
+    """
+    write = Write(transaction, tables, Moment.ALONE, ahead)
+    try:
+        result = execute()
+    except BaseException:
+        write.end()
+        raise
+    if transaction.connection.vendor == "sqlite" and wrapper.description is not None:
+        # INSERT … RETURNING commits once its rows are fetched or its cursor is closed.
+        transaction.session.finish_with(wrapper, write.end)
+    else:
+        write.end()
+    return result
+
+
+def run_inside(
+    transaction: Transaction, tables: frozenset[str], execute: Callable[[], Result]
+) -> Result:
+    """Run a statement that writes in the open transaction.
+
+    Args:
+        transaction: of the connection.
+        tables: what it writes.
+        execute: runs it.
+
+    Raises:
+        StoreUnavailable: it may not go on, see `ON_STORE_FAILURE`; it was not run.
+    """
+    # For a thread that shares the connection; `run` notes it again for what that has seen.
+    transaction.note(tables)
+    immediate = tables
+    if not transaction.doubtful:
+        immediate = transaction.database.immediate(transaction, tables)
+    if not immediate:
+        return execute()
+    with transaction.writing(immediate):
+        return execute()
+
+
+def tell(
+    transaction: Transaction,
+    tables: frozenset[str],
+    keys: Sequence[bytes],
+    lease: Lease | None = None,
+) -> None:
     """Tell the store of a write that is over; else whoever reads the journal; else remember it.
 
     Args:
         transaction: of the connection that wrote.
         tables: what was written.
+        keys: of their stamps.
         lease: on their stamps, where there is one.
     """
     cache = transaction.cache
     watch = transaction.database.watch
-    keys = transaction.database.stamp_keys(tables)
     elsewhere = lease is None and watch.served.elsewhere
     if not elsewhere and cache.told(keys, lease):
         return

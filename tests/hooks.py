@@ -145,6 +145,7 @@ class HookedStore(Store):
     def __init__(self, inner: Store) -> None:
         super().__init__(inner.options)
         vars(self).update(durable=inner.durable, remote=inner.remote, tick=inner.tick)
+        vars(self).update(begins_ahead=inner.begins_ahead)
         self.inner = inner
         #: Names of the steps that were made, by whatever thread.
         self.calls: list[str] = []
@@ -174,6 +175,18 @@ class HookedStore(Store):
     def begin(self, stamps: Sequence[bytes], token: bytes) -> None:
         with self._step("begin"):
             self.inner.begin(stamps, token)
+
+    def begin_ahead(self, stamps: Sequence[bytes], token: bytes) -> Callable[[], bool] | None:
+        acknowledged = self.inner.begin_ahead(stamps, token)
+        if acknowledged is None:
+            return None
+        point("ahead")
+
+        def acknowledge() -> bool:
+            with self._step("begin"):
+                return acknowledged()
+
+        return acknowledge
 
     def end(self, stamps: Sequence[bytes], token: bytes) -> None:
         with self._step("end"):

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, connections, transaction
 
-from querycache import stamps
+from querycache import stamps, transactions
 from querycache.leases import LeaseKeeper
 from querycache.transactions import Transaction
+from querycache.writes import run_alone
 from tests.hooks import PATIENCE, eventually
 from tests.stages import Register, Stage, staged
 
@@ -78,46 +79,55 @@ class Writer:
     def _run(self, register: Register, write: Write, freeze: str, tell: int) -> None:
         cache = register.stage.cache
         trace: list[str] = []
-        begin, end = cache.store.begin, cache.store.end
+        begin, begin_ahead, end = cache.store.begin, cache.store.begin_ahead, cache.store.end
 
-        def began(keys: Any, token: bytes) -> None:
-            begin(keys, token)
+        def note_begin() -> None:
             trace.append("begin")
             if freeze == "after begin" and len(trace) == 1:
                 os.kill(os.getpid(), signal.SIGSTOP)
+
+        def began(keys: Any, token: bytes) -> None:
+            begin(keys, token)
+            note_begin()
+
+        def began_ahead(keys: Any, token: bytes) -> Any:
+            acknowledged = begin_ahead(keys, token)
+            if acknowledged is None:
+                return None
+
+            def acknowledge() -> bool:
+                found = acknowledged()
+                note_begin()
+                return found
+
+            return acknowledge
 
         def ended(keys: Any, token: bytes) -> None:
             end(keys, token)
             trace.append("end")
 
-        def at_commit(method: Any) -> Any:
-            def run(self: Transaction, *args: Any) -> Any:
-                *rest, do = args
-                if method.__name__ == "_run_alone":
-                    rest, do, last = [args[0]], args[1], [args[2]]
-                else:
-                    last = []
+        def stopping(do: Callable[[], Any]) -> Callable[[], Any]:
+            def doing() -> Any:
+                if freeze == "before commit" and "stopped" not in trace:
+                    trace.append("stopped")
+                    os.kill(os.getpid(), signal.SIGSTOP)
+                trace.append("commit")
+                return do()
 
-                def doing() -> Any:
-                    if freeze == "before commit" and "stopped" not in trace:
-                        trace.append("stopped")
-                        os.kill(os.getpid(), signal.SIGSTOP)
-                    trace.append("commit")
-                    return do()
+            return doing
 
-                return method(self, *rest, doing, *last)
+        vars(cache.store).update(begin=began, begin_ahead=began_ahead, end=ended)
+        commit = Transaction.commit
 
-            return run
+        def running_alone(self: Transaction, tables: Any, do: Any, *rest: Any) -> Any:
+            return run_alone(self, tables, stopping(do), *rest)
 
-        vars(cache.store).update(begin=began, end=ended)
+        def committing(self: Transaction, do: Any) -> Any:
+            return commit(self, stopping(do) if self.written else do)
+
         if write is in_autocommit:
-            Transaction._run_alone = at_commit(Transaction._run_alone)  # type: ignore[method-assign]
+            vars(transactions)["run_alone"] = running_alone
         else:
-            commit = Transaction.commit
-
-            def committing(self: Transaction, do: Any) -> Any:
-                return at_commit(commit)(self, do) if self.written else commit(self, do)
-
             Transaction.commit = committing  # type: ignore[method-assign, assignment]
         try:
             write(register)

@@ -358,3 +358,22 @@ def test_what_a_lease_that_ran_out_has_let_in_is_owed(
         assert register.read() == ("old" if stale else "new")
         assert not stage.cache.breaker.down
         assert len(errors(caplog)) == (lapsed and mechanism)
+
+
+@with_and_without
+def test_an_end_that_may_be_lost_is_not_all_that_follows_a_lease_that_ran_out(
+    database: str, clock: Clock, mechanism: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stores need not acknowledge an `end`: the lease that it takes off runs out by itself."""
+    hook_transactions(monkeypatch)
+    if not mechanism:
+        monkeypatch.setattr(LeaseKeeper, "covers", lambda self, lease: True)
+    with staged(database, LossyStore) as stage:
+        register = Register(stage)
+        register.warm()
+        writer = stage.actor(register.write).run_to("before execute")
+        pass_lease(stage, clock)
+        assert cached_again(register)
+        monkeypatch.setattr(stage.store.inner, "end", lambda keys, token: None)
+        writer.finish()
+        assert register.read() == ("new" if mechanism else "old")

@@ -155,6 +155,8 @@ def test_commands_on_the_wire(quick: QueryCache, database: str, store_url: str) 
         def commands(work: Callable[[], Any]) -> dict[str, int]:
             client.config_resetstat()
             work()
+            # By when it has an answer the server has done what was sent before.
+            quick.store.info()
             found: dict[str, Any] = client.info("commandstats")
             counts = {name.removeprefix("cmdstat_"): s["calls"] for name, s in found.items()}
             # What we ask ourselves, and what the scripts do within the server.
@@ -166,6 +168,12 @@ def test_commands_on_the_wire(quick: QueryCache, database: str, store_url: str) 
         assert commands(lambda: names(database, "b")) == {"mget": 1}
         # Within the server each script reads its stamps with one MGET, and `end` the counter.
         assert commands(publisher.save) == {"evalsha": 2, "mget": 3}
+        # Nobody has waited for the answer to `end`, nor to an entry.
+        store: Any = quick.store
+        for work in (publisher.save, lambda: names(database, "c")):
+            work()
+            assert [len(link._owed) for link in store._links._idle].count(1) == 1
+            store.info()
 
 
 @pytest.mark.parametrize("store_url", STORES, indirect=True)

@@ -10,7 +10,7 @@ it changes only by the steps of `querycache.stamps`, each step atomic per stamp.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -107,6 +107,9 @@ class Store(ABC):
     #: Whether values cross a network, so that large ones are worth compressing.
     remote: ClassVar[bool] = True
 
+    #: Whether `begin_ahead` may save time, as where the answer to a `begin` takes some.
+    begins_ahead: ClassVar[bool] = False
+
     def __init__(self, options: StoreOptions) -> None:
         self.options = options
 
@@ -124,7 +127,10 @@ class Store(ABC):
 
     @abstractmethod
     def write(self, entry: bytes, value: bytes, ttl: float | None) -> None:
-        """Store an entry, for `ttl` seconds at most (None: as long as there is room)."""
+        """Store an entry, for `ttl` seconds at most (None: as long as there is room).
+
+        It and `delete` may return before that is done, and the next call may raise for them.
+        """
 
     @abstractmethod
     def delete(self, entry: bytes) -> None:
@@ -137,9 +143,22 @@ class Store(ABC):
         The same token again renews its leases.
         """
 
+    def begin_ahead(self, stamps: Sequence[bytes], token: bytes) -> Callable[[], bool] | None:
+        """Send a `begin` on its way while its caller still has to prepare what it announces.
+
+        Returns:
+            What waits until all stamps hold the lease and tells whether they do; it is called once.
+            None where nothing was sent: there is nothing to gain, or it cannot be done just now.
+        """
+        return None
+
     @abstractmethod
     def end(self, stamps: Sequence[bytes], token: bytes) -> None:
-        """Apply `stamps.end` to each stamp."""
+        """Apply `stamps.end` to each stamp.
+
+        It may return before that is done, and even where it is never done: the lease that it takes
+        off runs out by itself. The next call may raise for it.
+        """
 
     @abstractmethod
     def touch(self, stamps: Sequence[bytes]) -> None:

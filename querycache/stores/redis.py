@@ -8,7 +8,6 @@ from typing import Any, Self
 from querycache.stores.base import StoreOptions, StoreUnusable
 from querycache.stores.redis_places import Address, settings_of_pool, settings_of_url
 from querycache.stores.redis_primary import PrimaryStore
-from querycache.stores.redis_scripts import Script
 from querycache.stores.redis_tracking import Tracking
 
 
@@ -18,23 +17,22 @@ class RedisStore(PrimaryStore):
     Args:
         place: where the server is.
         options: what every store is opened with.
-        defer: whether `write`, `delete` and `end` return without waiting for the server's answer,
-            which saves a round trip each; others may then see them a moment later.
+        defer: see `RedisCommands`.
     """
 
-    def __init__(self, place: Address, options: StoreOptions, *, defer: bool = False) -> None:
+    def __init__(self, place: Address, options: StoreOptions, *, defer: bool = True) -> None:
         super().__init__(place, options, defer=defer)
         self._follower: Tracking | None = None
 
     @classmethod
-    def from_url(cls, url: str, options: StoreOptions, *, defer: bool = False) -> Self:
+    def from_url(cls, url: str, options: StoreOptions, *, defer: bool = True) -> Self:
         """Make a store of a URL; nothing is connected.
 
         Args:
             url: ``redis://``, ``rediss://``, ``valkey://``, ``valkeys://`` or ``unix://``, as
                 redis-py reads it.
             options: what every store is opened with.
-            defer: see the class.
+            defer: see `RedisCommands`.
 
         Raises:
             StoreUnusable: the URL cannot be read.
@@ -42,7 +40,7 @@ class RedisStore(PrimaryStore):
         return cls(Address(*settings_of_url(url, options)), options, defer=defer)
 
     @classmethod
-    def from_client(cls, client: Any, options: StoreOptions, *, defer: bool = False) -> Self:
+    def from_client(cls, client: Any, options: StoreOptions, *, defer: bool = True) -> Self:
         """Make a store that connects as a client of redis-py (or valkey-py) does.
 
         The store has connections of its own, with its own timeouts and without decoding.
@@ -50,7 +48,7 @@ class RedisStore(PrimaryStore):
         Args:
             client: the client, such as the one of Django's cache backend.
             options: what every store is opened with.
-            defer: see the class.
+            defer: see `RedisCommands`.
 
         Raises:
             StoreUnusable: the client leads to no single server.
@@ -71,9 +69,6 @@ class RedisStore(PrimaryStore):
             self._follower.close()
         super().close()
 
-    def _step(self, script: Script, stamps: Sequence[bytes], token: bytes) -> Any:
-        try:
-            return super()._step(script, stamps, token)
-        finally:
-            if self._follower is not None:
-                self._follower.forget(stamps)
+    def _changed(self, stamps: Sequence[bytes]) -> None:
+        if self._follower is not None:
+            self._follower.forget(stamps)

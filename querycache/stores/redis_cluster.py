@@ -61,7 +61,8 @@ class ClusterStore(RedisCommands):
         prefix = options.prefix.encode()
         # What is in braces decides about the slot.
         tagged = b"{%b}" % prefix
-        super().__init__(options, tagged)
+        # A slot that has moved is found out by the reply.
+        super().__init__(options, tagged, defer=False)
         self._tagged, self._length = tagged, len(prefix)
         self._slot = key_slot(tagged)
 

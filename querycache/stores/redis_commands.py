@@ -6,13 +6,14 @@ import logging
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from querycache import stamps as protocol
 from querycache.stores.base import Store, StoreError, StoreInfo, StoreOptions
 from querycache.stores.redis_identity import Identity, literal
 from querycache.stores.redis_scripts import BEGIN, CLOCK, END, MOST_KEYS, SETTLE, TOUCH, Script
-from querycache.stores.redis_wire import Link, errors, number, pack, parse_info
+from querycache.stores.redis_wire import Link, Whole, errors, number, pack, parse_info
 
 logger = logging.getLogger("querycache.redis")
 
@@ -32,13 +33,14 @@ class RedisCommands(Store):
         options: what every store is opened with.
         prefix: what the keys of stamps, of the counter and of the identity begin with.
         defer: whether `write`, `delete` and `end` return without waiting for the server's answer,
-            which saves a round trip each; others may then see them a moment later.
+            which saves a round trip each; others may then see them a moment later, and an error is
+            raised by what is asked next.
     """
 
     durable = False
     remote = True
 
-    def __init__(self, options: StoreOptions, prefix: bytes, *, defer: bool = False) -> None:
+    def __init__(self, options: StoreOptions, prefix: bytes, *, defer: bool) -> None:
         super().__init__(options)
         self.defer = defer
         self._end_is_known = False
@@ -74,6 +76,7 @@ class RedisCommands(Store):
             if self.defer and self._end_is_known:
                 # The lease makes it safe: an `end` that never arrives costs hits until it runs out.
                 self._call(self._counter, Link.tell, *self._packed(END, part, token))
+                self._changed(part)
             else:
                 self._step(END, part, token)
                 self._end_is_known = True
@@ -93,8 +96,9 @@ class RedisCommands(Store):
 
     def clock(self) -> protocol.Clock:
         asked = (b"1", self._counter)
-        commands = (pack(b"EVALSHA", CLOCK.digest, *asked), pack(b"EVAL", CLOCK.text, *asked))
-        counter, (seconds, micros) = self._call(self._counter, run, *commands)
+        command = pack(b"EVALSHA", CLOCK.digest, *asked)
+        whole = partial(pack, b"EVAL", CLOCK.text, *asked)
+        counter, (seconds, micros) = self._call(self._counter, run, command, whole)
         wall = int(seconds) * 1000 + int(micros) // 1000
         if counter is None or len(counter) != _COUNTER_BYTES or not counter[:_ERA].isdigit():
             return protocol.Clock(0, b"", wall)
@@ -103,22 +107,28 @@ class RedisCommands(Store):
     def _introduce(self, key: bytes, identity: bytes) -> None:
         self._call(key, Link.ask, pack(b"SET", key, identity, b"NX"))
 
-    def _step(self, script: Script, stamps: Sequence[bytes], token: bytes) -> Any:
-        return self._call(self._counter, run, *self._packed(script, stamps, token))
+    def _changed(self, stamps: Sequence[bytes]) -> None:
+        """Take note that this process has changed stamps, or may have."""
 
-    def _packed(self, script: Script, stamps: Sequence[bytes], token: bytes) -> tuple[bytes, bytes]:
+    def _step(self, script: Script, stamps: Sequence[bytes], token: bytes) -> Any:
+        try:
+            return self._call(self._counter, run, *self._packed(script, stamps, token))
+        finally:
+            self._changed(stamps)
+
+    def _packed(self, script: Script, stamps: Sequence[bytes], token: bytes) -> tuple[bytes, Whole]:
         # The command, and the one for a server that does not know the script (yet, or any more).
         keys = (*self._stamp_keys(stamps), self._counter, self._identity.key)
         rest = (b"%d" % len(keys), *keys, self._lease, token, os.urandom(16))
-        return pack(b"EVALSHA", script.digest, *rest), pack(b"EVAL", script.text, *rest)
+        return pack(b"EVALSHA", script.digest, *rest), partial(pack, b"EVAL", script.text, *rest)
 
 
-def run(link: Link, command: bytes, otherwise: bytes) -> Any:
+def run(link: Link, command: bytes, whole: Whole) -> Any:
     """Run a script by its digest, or whole where the server does not know it."""
     try:
         return link.ask(command)
     except errors.NoScriptError:
-        return link.ask(otherwise)
+        return link.ask(whole())
 
 
 def figures(link: Link) -> dict[str, str]:

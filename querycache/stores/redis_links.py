@@ -109,6 +109,55 @@ class Links:
         self._idle.append(link)
         return reply
 
+    def start(self, command: bytes) -> Link | None:
+        """Send a command ahead of the time when its reply is needed, on a link that rests.
+
+        Returns:
+            What `finish` takes; None where nothing was sent.
+        """
+        if self._pid != os.getpid():
+            return None
+        try:
+            link = self._idle.pop()
+        except IndexError:
+            return None
+        if monotonic() >= link.good_until:
+            self._idle.append(link)
+            return None
+        try:
+            link.start(command)
+        except (errors.RedisError, OSError):
+            self._drop(link)
+            return None
+        except BaseException:
+            self._drop(link)
+            raise
+        return link
+
+    def finish(self, link: Link) -> bool:
+        """Wait for the reply to what was started on a link, once; tells whether it was no error."""
+        if self._pid != os.getpid():
+            # The reply is the parent's.
+            self._drop(link)
+            return False
+        try:
+            link.finish()
+        except errors.ReadOnlyError:
+            self._drop(link)
+            self.close()
+            return False
+        except errors.ResponseError:
+            self._idle.append(link)
+            return False
+        except (errors.RedisError, OSError, *GARBLED):
+            self._drop(link)
+            return False
+        except BaseException:
+            self._drop(link)
+            raise
+        self._idle.append(link)
+        return True
+
     def look_again(self) -> None:
         """Have every link that rests looked at before it is used again."""
         for link in list(self._idle):

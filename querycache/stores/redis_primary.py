@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from querycache.stores import places
 from querycache.stores.base import StoreInfo, StoreOptions
 from querycache.stores.redis_commands import RedisCommands, figures, told
 from querycache.stores.redis_identity import remove
 from querycache.stores.redis_links import Links, Place
+from querycache.stores.redis_scripts import BEGIN, MOST_KEYS
 from querycache.stores.redis_wire import Link, pack
 
 
@@ -30,7 +31,9 @@ class PrimaryStore(RedisCommands):
         defer: see `RedisCommands`.
     """
 
-    def __init__(self, place: Place, options: StoreOptions, *, defer: bool = False) -> None:
+    begins_ahead: ClassVar[bool] = True
+
+    def __init__(self, place: Place, options: StoreOptions, *, defer: bool = True) -> None:
         super().__init__(options, options.prefix.encode(), defer=defer)
         self._place = place
         self._links = Links(place, self._check)
@@ -48,6 +51,22 @@ class PrimaryStore(RedisCommands):
             Link.ask_values, pack(b"MGET", *stamps), len(stamps)
         )
         return values
+
+    def begin_ahead(self, stamps: Sequence[bytes], token: bytes) -> Callable[[], bool] | None:
+        if not 0 < len(stamps) <= MOST_KEYS:
+            return None
+        command, _ = self._packed(BEGIN, stamps, token)
+        link = self._links.start(command)
+        if link is None:
+            return None
+
+        def acknowledged() -> bool:
+            try:
+                return self._links.finish(link)
+            finally:
+                self._changed(stamps)
+
+        return acknowledged
 
     @property
     def place(self) -> str:

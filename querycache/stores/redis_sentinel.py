@@ -99,7 +99,7 @@ class SentinelStore(PrimaryStore):
     """
 
     @classmethod
-    def from_url(cls, url: str, options: StoreOptions, *, defer: bool = False) -> Self:
+    def from_url(cls, url: str, options: StoreOptions, *, defer: bool = True) -> Self:
         """Make a store of a URL; nothing is connected.
 
         Args:
@@ -140,7 +140,7 @@ class SentinelStore(PrimaryStore):
         return cls(Primary(unquote(service), sentinels, connect, settings), options, defer=defer)
 
     @classmethod
-    def from_client(cls, client: Any, options: StoreOptions, *, defer: bool = False) -> Self:
+    def from_client(cls, client: Any, options: StoreOptions, *, defer: bool = True) -> Self:
         """Make a store that asks the sentinels that a client of redis-py (or valkey-py) asks.
 
         Args:

@@ -8,7 +8,7 @@ string.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from querycache.stores.base import StoreUnusable
@@ -29,6 +29,9 @@ logger = logging.getLogger("querycache.redis")
 #: of replies to another question.
 GARBLED = (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError)
 
+#: Makes the command that runs a whole script, which few servers have to be sent.
+Whole = Callable[[], bytes]
+
 # Replies that a link may owe before it is made to collect them.
 _MOST_OWED = 64
 
@@ -40,6 +43,10 @@ def pack(*parts: bytes) -> bytes:
 
 class Link:
     """One connection; used by one thread at a time.
+
+    Replies to commands that were sent without waiting are collected along with a later one. An
+    error among them is raised by that one, after its own reply: an outage is noticed a moment
+    later, and the link stays in step.
 
     Args:
         connection: a connection of redis-py that is connected.
@@ -53,19 +60,34 @@ class Link:
         self.good_until = 0.0
         #: Who the server was when it was looked at last.
         self.identity = b""
-        self._owed: list[bytes] = []
+        self._owed: list[Whole | None] = []
 
     def ask(self, command: bytes) -> Any:
         """Send a command and return its reply."""
         connection = self.connection
         connection.send_packed_command((command,), check_health=False)
         if self._owed:
-            again = self._collect()
-            reply = connection.read_response(disable_decoding=True)
-            for late in again:
-                self.ask(late)
-            return reply
+            return self.finish()
         return connection.read_response(disable_decoding=True)
+
+    def start(self, command: bytes) -> None:
+        """Send a command whose reply `finish` will return; nothing else is asked in between."""
+        self.connection.send_packed_command((command,), check_health=False)
+
+    def finish(self) -> Any:
+        """Return the reply to what was started last."""
+        if not self._owed:
+            return self.connection.read_response(disable_decoding=True)
+        again, error = self._collect()
+        try:
+            reply = self.connection.read_response(disable_decoding=True)
+        except errors.ResponseError:
+            self._ask_again(again)
+            raise
+        self._ask_again(again)
+        if error is not None:
+            raise error
+        return reply
 
     def ask_values(self, command: bytes, count: int) -> list[bytes | None]:
         """Send a command whose reply is so many values, and return them."""
@@ -95,35 +117,48 @@ class Link:
         """Return the reply to what was sent."""
         return self.connection.read_response(disable_decoding=True)
 
-    def tell(self, command: bytes, otherwise: bytes = b"") -> None:
+    def tell(self, command: bytes, whole: Whole | None = None) -> None:
         """Send a command and leave its reply for the next one to collect.
 
         Args:
             command: what is sent now.
-            otherwise: what is sent when the reply turns out to be that the script is unknown.
+            whole: makes what is sent when the reply turns out to be that the script is unknown;
+                None for commands on entries, which a full server may refuse.
         """
         if len(self._owed) >= _MOST_OWED:
             self.settle_debts()
         self.connection.send_packed_command((command,), check_health=False)
-        self._owed.append(otherwise)
+        self._owed.append(whole)
 
     def settle_debts(self) -> None:
         """Collect the replies of all commands that were sent without waiting."""
-        for command in self._collect():
-            self.ask(command)
+        again, error = self._collect()
+        self._ask_again(again)
+        if error is not None:
+            raise error
 
-    def _collect(self) -> list[bytes]:
+    def _collect(self) -> tuple[list[Whole], errors.ResponseError | None]:
         owed, self._owed = self._owed, []
-        again: list[bytes] = []
-        for otherwise in owed:
+        again: list[Whole] = []
+        found: errors.ResponseError | None = None
+        for whole in owed:
             try:
                 self.connection.read_response(disable_decoding=True)
-            except errors.NoScriptError:
-                again.append(otherwise)
+            except errors.NoScriptError as error:
+                if whole is None:
+                    found = error
+                else:
+                    again.append(whole)
             except errors.ResponseError as error:
-                # An entry that was not stored, or a lease that runs out by itself.
-                logger.debug("a command sent without waiting failed: %s", error)
-        return again
+                if whole is None and isinstance(error, errors.OutOfMemoryError):
+                    logger.debug("an entry was not stored: %s", error)
+                else:
+                    found = error
+        return again, found
+
+    def _ask_again(self, again: Sequence[Whole]) -> None:
+        for whole in again:
+            self.ask(whole())
 
     def close(self) -> None:
         """Close the connection."""

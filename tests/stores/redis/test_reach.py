@@ -135,7 +135,8 @@ def _refused(call: Callable[[], object]) -> bool:
 
 def test_keys_of_others_are_out_of_reach(start: Callable[..., RedisServer]) -> None:
     own = start()
-    store = RedisStore.from_url(_as_user(own, documented_rule()), StoreOptions(timeout=5.0))
+    options = StoreOptions(timeout=5.0)
+    store = RedisStore.from_url(_as_user(own, documented_rule()), options, defer=False)
     store.write(ENTRY, b"v", None)
     for call in (lambda: store.read(b"other:e:x", []), lambda: store.delete(b"other:e:x")):
         with pytest.raises(StoreError, match="permission"):

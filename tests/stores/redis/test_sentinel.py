@@ -77,7 +77,7 @@ class TestSentinelStore(StoreContract):
         self.group = shared
 
         def new_store(options: StoreOptions) -> SentinelStore:
-            store = SentinelStore.from_url(shared.url, options)
+            store = SentinelStore.from_url(shared.url, options, defer=False)
             # The first connection removes stamps of unknown origin, such as those that are planted.
             store.info()
             return store
