@@ -87,7 +87,8 @@ def encode(rows: Sequence[tuple[Any, ...]], *, compress_above: int | None = None
         if {type(value) for row in rows for value in row} <= _FLAT:
             data = _pack(rows)
         else:
-            data = _encode_columns(rows, careful=False)
+            head = _head_of_one(rows[0]) if len(rows) == 1 else None
+            data = _encode_columns(rows, careful=False) if head is None else head + _pack(rows)
     except (OverflowError, UnicodeEncodeError):
         # Large integers and lone surrogates are rare: finding them out beforehand would cost more
         # than starting again.
@@ -169,6 +170,38 @@ _BY_CODE: Final[dict[str, _Scalar]] = {
     _CHARACTERS: _Scalar(_CHARACTERS, bytes, lambda data: memoryview(data).cast("c")),
     _GENERAL: _Scalar(_GENERAL, bytes, load_value),
 }
+
+
+def _head_of_one(row: tuple[Any, ...]) -> bytes | None:
+    """Return what `_encode_columns` would write before a single row as it is.
+
+    Most results are one row, and what there is to say of it depends on little but the types.
+
+    Returns:
+        None where it would not write the row as it is, or values have to be looked at.
+    """
+    head, looked_at = _head_of_types(tuple(map(type, row)))
+    for place in looked_at:
+        value = row[place]
+        zone = value.tzinfo
+        if value.fold or not (zone is None or (zone is UTC and type(value) is datetime)):
+            return None
+    return head
+
+
+@lru_cache(maxsize=1024)
+def _head_of_types(kinds: tuple[type, ...]) -> tuple[bytes | None, tuple[int, ...]]:
+    """Return the header of a single row of such types, and which values may need another."""
+    codes = []
+    for kind in kinds:
+        scalar = _BY_CODE[_NONE] if kind is NoneType else _SCALARS.get(kind)
+        if scalar is None or kind is memoryview:
+            return None, ()
+        codes.append([scalar.code, False])
+    head = _pack_header(codes)
+    if len(head) > _MAX_HEADER:
+        return None, ()
+    return head + b"\n", tuple(n for n, kind in enumerate(kinds) if kind in (datetime, time))
 
 
 def _encode_columns(rows: Sequence[tuple[Any, ...]], *, careful: bool) -> bytes:

@@ -38,6 +38,13 @@ def label(value: Any) -> str:
 def test_every_value_comes_back_equal_and_of_its_type(value: Any) -> None:
     assert_round_trip([(value,)])
     assert_round_trip([(1, value, "a")])
+
+
+@pytest.mark.parametrize("value", VALUES, ids=label)
+def test_one_row_is_written_as_many_are(value: Any) -> None:
+    row = (value, UTC_NOW, None)
+    one, two = (encode([row] * number).partition(b"\n")[0] for number in (1, 2))
+    assert one == two
     # In a column of its own type that may be None, in one of many types, and in a list.
     assert_round_trip([(None,), (value,), (value,)])
     assert_round_trip([(value, 1), (b"bytes", 2), (1.5, 3), ([], 4)])
