@@ -178,6 +178,9 @@ def writing(held: dict[bytes, int]) -> bytes:
 
 def begin(stamp: bytes | None, token: bytes, step: Step) -> bytes:
     """Put the writer's lease on a stamp, or renew it; acknowledged before the write can commit."""
+    if is_settled(stamp):
+        # As below; most writers are alone.
+        return writing({token: step.now + step.lease})
     held = _unexpired(stamp, step)
     if not step.durable and not _known(stamp):
         held[QUARANTINE] = step.now + step.lease
@@ -191,7 +194,10 @@ def end(stamp: bytes | None, token: bytes, step: Step) -> bytes:
     A lease that is gone means that other writers' leases may be gone too: quarantine, unless the
     store cannot lose any, where it had simply run out.
     """
-    mine = token in leases(stamp)
+    held_by = leases(stamp)
+    mine = token in held_by
+    if mine and len(held_by) == 1:
+        return _fresh(step)
     held = _unexpired(stamp, step)
     held.pop(token, None)
     if not mine and not step.durable:

@@ -128,7 +128,8 @@ class LmdbStore(Store):
             raise self._failed(files, error) from error
 
     def begin(self, stamps: Sequence[bytes], token: bytes) -> None:
-        self._change(stamps, lambda stamp, step: protocol.begin(stamp, token, step))
+        # It settles nothing.
+        self._change(stamps, lambda stamp, step: protocol.begin(stamp, token, step), settles=False)
 
     def end(self, stamps: Sequence[bytes], token: bytes) -> None:
         self._change(stamps, lambda stamp, step: protocol.end(stamp, token, step))
@@ -166,7 +167,9 @@ class LmdbStore(Store):
         where = f"{os.path.realpath(self.path)} ({found.st_dev}:{found.st_ino})"
         return f"lmdb {where} on {places.machine()} {self.options.prefix}"
 
-    def _change(self, stamps: Sequence[bytes], change: _Change) -> list[bytes]:
+    def _change(
+        self, stamps: Sequence[bytes], change: _Change, *, settles: bool = True
+    ) -> list[bytes]:
         files = self._stamps
         files.check_process()
         try:
@@ -174,7 +177,7 @@ class LmdbStore(Store):
                 with files.writing:
                     if not files.deleted():
                         try:
-                            return self._change_locked(stamps, change)
+                            return self._change_locked(stamps, change, settles)
                         except lmdb.MapFullError:
                             if attempt == 2:
                                 raise
@@ -188,10 +191,14 @@ class LmdbStore(Store):
         except _TROUBLE as error:
             raise self._failed(files, error) from error
 
-    def _change_locked(self, stamps: Sequence[bytes], change: _Change) -> list[bytes]:
+    def _change_locked(
+        self, stamps: Sequence[bytes], change: _Change, settles: bool
+    ) -> list[bytes]:
         with self._stamps.begin(write=True) as txn:
-            # Never below the clock, so that it does not go back when the files are deleted.
-            sequence = max(int(txn.get(_SEQUENCE) or 0) + 1, time.monotonic_ns() // 1000)
+            sequence = 0
+            if settles:
+                # Never below the clock, so that it does not go back when the files are deleted.
+                sequence = max(int(txn.get(_SEQUENCE) or 0) + 1, time.monotonic_ns() // 1000)
             # The clock is asked when the transaction has begun: a lease must not grow old waiting.
             step = self._step(sequence)
             changed = []
@@ -210,6 +217,8 @@ class LmdbStore(Store):
             return changed
 
     def _step(self, sequence: int) -> protocol.Step:
+        """Return a step as of now; with the sequence 0 it settles nothing."""
+        nonce = os.urandom(protocol.NONCE_BYTES - protocol.ERA_BYTES) if sequence else _ERA
         return protocol.Step(
             # The same in all processes, and it cannot be set; it stands still while the machine
             # sleeps, and so do the writers.
@@ -217,7 +226,7 @@ class LmdbStore(Store):
             wall=time.time_ns() // 1_000_000,
             lease=self.options.lease,
             sequence=sequence,
-            nonce=_ERA + os.urandom(protocol.NONCE_BYTES - protocol.ERA_BYTES),
+            nonce=_ERA + nonce,
             durable=True,
         )
 
