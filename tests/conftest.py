@@ -20,7 +20,8 @@ _prefixes = itertools.count()
 #: Files and folders whose tests run whole programs; `-m 'not slow'` leaves them out.
 _SLOW = (
     *("history/test_runs", "serving/", "test_benchmarks", "test_demo", "test_django_suite"),
-    *("test_frozen_writers", "test_pytest_django", "test_replicas"),
+    *("test_frozen_writers", "test_pytest_django", "test_replicas", "test_server_groups"),
+    *("redis/test_cluster", "redis/test_sentinel", "redis/test_reach"),
 )
 
 

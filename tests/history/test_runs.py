@@ -89,7 +89,7 @@ def test_querycache_with_writers_far_from_the_store_has_no_stale_read(places: Pl
     scenario = Scenario(database="postgresql", store="redis", options=options, **APART)
     outcome = made(scenario, places)
     assert report.broken(outcome) == []
-    assert outcome.verdict.hits > 20
+    assert outcome.verdict.hits > 0
 
 
 def test_checker_finds_the_stale_reads_of_cachalot_in_the_same_run(places: Places) -> None:
