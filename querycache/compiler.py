@@ -164,15 +164,18 @@ class WriteMixin(RecordingMixin):
 
 def _writing(execute: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     # A receiver of a signal may write while another write is not over.
-    outer = local.exchange(None)
+    outer = local.ahead
+    if outer is not None:
+        local.exchange(None)
     local.writing += 1
     try:
         return execute(*args, **kwargs)
     finally:
         local.writing -= 1
-        ahead = local.exchange(outer)
-        if ahead is not None:
-            ahead.withdraw()
+        if local.ahead is not outer:
+            ahead = local.exchange(outer)
+            if ahead is not None:
+                ahead.withdraw()
 
 
 class UpdateMixin(WriteMixin, _UpdateBase):
