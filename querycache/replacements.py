@@ -55,8 +55,6 @@ def _rollback(original: Callable[..., Any]) -> Callable[..., Any]:
             return original(self)
         transaction = transaction_of(self)
         try:
-            if transaction.doubtful:
-                return original(self)
             return transaction.session.rolling_back(lambda: original(self))
         finally:
             transaction.over()
