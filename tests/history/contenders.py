@@ -121,11 +121,11 @@ def store_failures(cache: str) -> int:
 
 
 def _without_begin(store: Any, cache: Any) -> None:
-    store.begin = lambda stamps, token: None
+    store.begin = store.begin_ahead = lambda stamps, token: None
 
 
 def _without_end(store: Any, cache: Any) -> None:
-    store.begin = store.end = lambda stamps, token: None
+    store.begin = store.begin_ahead = store.end = lambda stamps, token: None
 
 
 def _stamps_read_late(store: Any, cache: Any) -> None:

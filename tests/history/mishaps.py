@@ -31,9 +31,11 @@ def arm(mishap: str, where: str) -> None:
         # The last thing that is done before a commit is sent: the keeper looks at its lease.
         owner, when, name = cache.keeper, "after", "hold"
     step: Callable[..., Any] = getattr(owner, name)
+    ahead: Callable[..., Any] | None = getattr(owner, "begin_ahead", None)
 
     def met(*args: Any) -> Any:
-        del owner.__dict__[name]
+        owner.__dict__.pop(name, None)
+        owner.__dict__.pop("begin_ahead", None)
         if when == "before":
             os.kill(os.getpid(), _SIGNALS[mishap])
             return step(*args)
@@ -41,4 +43,20 @@ def arm(mishap: str, where: str) -> None:
         os.kill(os.getpid(), _SIGNALS[mishap])
         return result
 
+    def met_ahead(*args: Any) -> Any:
+        """The same step, where it is made in two parts."""
+        assert ahead is not None
+        acknowledged = ahead(*args)
+        if acknowledged is None:
+            return None
+
+        def acknowledge() -> Any:
+            nonlocal step
+            step = acknowledged
+            return met()
+
+        return acknowledge
+
     owner.__dict__[name] = met
+    if name == "begin":
+        owner.__dict__["begin_ahead"] = met_ahead
