@@ -108,8 +108,9 @@ class Session:
         # changes outlive a commit, as those of SET LOCAL do not.
         self._before: dict[str, bytes] | None = None
         self._lasting = False
-        # Whether a setting may have had another value meanwhile, and some were for it alone.
-        self._deviated = self._local = False
+        # Settings that may have had another value meanwhile; and whether some were for it alone.
+        self._deviated: set[str] = set()
+        self._local = False
         #: Names that mean a temporary table on this connection.
         self.temporary: set[str] = set()
         #: Everything of the session that a result depends on; part of every fingerprint.
@@ -127,7 +128,8 @@ class Session:
             with suppress(AttributeError):
                 setattr(driver, _KEPT, (self._changes, self.temporary))
         elif kept[0] is not self._changes:
-            kept[0].update(self._changes)
+            for name, digest in self._changes.items():
+                _put_last(kept[0], name, digest)
             kept[1].update(self.temporary)
             self._changes, self.temporary = kept
             self.context = self._digest()
@@ -173,8 +175,10 @@ class Session:
         if self._before is not None:
             local = setting is None or setting.scope != "session"
             self._local = self._local or local
-            self._deviated = self._deviated or local or self._before.get(name) != digest
-        self._changes[name] = digest
+            last = next(reversed(self._changes), None) == name
+            if local or self._before.get(name) != digest or not last:
+                self._deviated.add(name)
+        _put_last(self._changes, name, digest)
         self.context = self._digest()
 
     def transaction_over(self) -> None:
@@ -194,8 +198,11 @@ class Session:
     def rolled_back(self) -> None:
         """Note that settings of the transaction may have been taken back."""
         if self._before is not None and self._deviated:
-            # A rollback takes SET back: which values hold now, only the server knows.
-            self._changes[_UNKNOWN] = os.urandom(16)
+            # A rollback takes SET back: which values hold now, only the server knows, until each is
+            # set again. Not one mark for all: beside it, SET would give the value that is already
+            # believed, and so no other name to what holds from then on.
+            for name in self._deviated:
+                _put_last(self._changes, name, os.urandom(16))
             self.context = self._digest()
 
     def committing(self, commit: Callable[[], Result]) -> Result:
@@ -231,7 +238,8 @@ class Session:
 
     def _forget_transaction(self) -> None:
         self._before = None
-        self._lasting = self._local = self._deviated = False
+        self._lasting = self._local = False
+        self._deviated.clear()
 
     def _digest(self) -> bytes:
         connection = self._connection
@@ -242,7 +250,9 @@ class Session:
             settings.get("USER"),
             _plain(settings.get("OPTIONS")),
             connection.timezone_name,
-            sorted(self._changes.items()),
+            # In the order in which they were made: RESET ALL and SET SESSION AUTHORIZATION change
+            # what other statements have set, SET SCHEMA is another word for SET search_path.
+            list(self._changes.items()),
         ):
             state.update(repr(part).encode() + b"\0")
         return state.digest()
@@ -361,6 +371,11 @@ class Session:
                 if cursor() is None:
                     del self._cursors[name]
         return any(name != id(besides) for name in self._cursors)
+
+
+def _put_last(changes: dict[str, bytes], name: str, digest: bytes) -> None:
+    changes.pop(name, None)
+    changes[name] = digest
 
 
 def _plain(option: object) -> str:

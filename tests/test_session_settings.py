@@ -243,3 +243,33 @@ def test_a_rollback_after_a_raw_commit_and_begin(tenants: str) -> None:
         choose(tenants, "one")
         raise LookupError
     assert genres(tenants) == fresh_genres(tenants)
+
+
+@postgresql
+@pytest.mark.parametrize("ending", ["ROLLBACK", "COMMIT; SET search_path = two, public; BEGIN"])
+def test_a_setting_that_may_have_held_before_is_rolled_back(tenants: str, ending: str) -> None:
+    """What was read under it was not read under what holds again."""
+    choose(tenants, "one")
+    with pytest.raises(LookupError), transaction.atomic(tenants):  # noqa: PT012
+        choose(tenants, "two")
+        with pytest.raises(ProgrammingError):
+            execute(tenants, "SELECT * FROM nowhere")
+        connections[tenants].needs_rollback = False
+        execute(tenants, ending)
+        choose(tenants, "two")
+        assert genres(tenants) == fresh_genres(tenants) == ["two"]
+        raise LookupError
+    assert genres(tenants) == fresh_genres(tenants)
+
+
+@postgresql
+@pytest.mark.parametrize("other", ["RESET ALL", "DISCARD ALL", "SET SCHEMA 'one'"])
+def test_a_setting_that_another_statement_has_changed_is_made_again(
+    tenants: str, other: str
+) -> None:
+    choose(tenants, "two")
+    assert not reading(tenants, "two")
+    execute(tenants, other)
+    assert genres(tenants) == fresh_genres(tenants) != ["two"]
+    choose(tenants, "two")
+    assert genres(tenants) == fresh_genres(tenants) == ["two"]
