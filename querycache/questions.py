@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from django.utils.asyncio import async_unsafe
+
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 STATE = "_querycache"
 
 
+# As Django's own cursors: what an event loop may not do is refused before anything is tried.
+@async_unsafe
 @contextmanager
 def question(connection: BaseDatabaseWrapper) -> Iterator[Any]:
     """Open a driver's cursor, past Django's: no log, no count, nothing that tests would see.

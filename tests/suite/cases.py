@@ -7,10 +7,12 @@ import json
 from typing import Any, ClassVar
 from urllib.request import urlopen
 
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import IntegrityError, connection, transaction
 from django.test import (
     Client,
     LiveServerTestCase,
+    SimpleTestCase,
     TestCase,
     TransactionTestCase,
     override_settings,
@@ -122,6 +124,16 @@ class Committing(TransactionTestCase):
         hits = querycache.stats().hits
         assert names() == ["b"]
         assert querycache.stats().hits > hits
+
+
+class Loop(SimpleTestCase):
+    """Which may reach no database, least of all from an event loop."""
+
+    # Installed anew, so that nothing is known of the database.
+    @override_settings(SECRET_KEY="of the loop" * 5)
+    async def test_a_query_in_the_loop_is_refused_as_without_the_cache(self) -> None:
+        with self.assertRaises(SynchronousOnlyOperation):
+            list(Genre.objects.all())
 
 
 class Live(LiveServerTestCase):
