@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from querycache.leases import Lease
 from querycache.stamps import TOKEN_BYTES
@@ -69,12 +69,13 @@ class Ahead:
             self._cache.failed(error)
 
 
-def announce_ahead(transaction: Transaction, sql: str) -> Ahead | None:
+def announce_ahead(transaction: Transaction, sql: str, params: Any) -> Ahead | None:
     """Send a `begin` for a statement that is about to be run, if it is a transaction of its own.
 
     Args:
         transaction: of the connection that it will be run on.
         sql: its text.
+        params: its parameters.
 
     Returns:
         None where that is not known before it runs, or saves nothing.
@@ -90,7 +91,7 @@ def announce_ahead(transaction: Transaction, sql: str) -> Ahead | None:
         store = cache.store
         if not store.begins_ahead or database.watch.served.elsewhere:
             return None
-        lease = Lease(database.stamp_keys(effect.writes), os.urandom(TOKEN_BYTES))
+        lease = Lease(database.stamp_keys(effect.changes(params)), os.urandom(TOKEN_BYTES))
         acknowledged = store.begin_ahead(lease.keys, lease.token)
     except (StoreError, StoreUnusable) as error:
         cache.failed(error)

@@ -16,11 +16,12 @@ from querycache.breaker import RETRY, Breaker
 from querycache.conf import Config
 from querycache.counters import Counters
 from querycache.debts import Debts
-from querycache.entries import Forged, Sealer
+from querycache.entries import Forged, Sealer, has_all_rows
 from querycache.exceptions import StoreUnavailable
 from querycache.keys import entry_key
 from querycache.leases import Lease, LeaseKeeper
 from querycache.near import NearCache
+from querycache.rows import seal_of
 from querycache.serving import Claim
 from querycache.stores.base import Store, StoreError, StoreUnusable
 
@@ -104,7 +105,7 @@ class QueryCache:
     # -- reads ---------------------------------------------------------------------------------
 
     def lookup(
-        self, fingerprint: bytes, keys: Sequence[bytes], *, ask: bool = False
+        self, fingerprint: bytes, keys: Sequence[bytes], *, ask: bool = False, rows: bool = False
     ) -> tuple[list[Row] | None, Sequence[bytes | None] | None]:
         """Look for the result of a query.
 
@@ -112,6 +113,7 @@ class QueryCache:
             fingerprint: of the query.
             keys: of the stamps of its dependencies.
             ask: whether the stamps must be those of the store now, also where it tells of changes.
+            rows: whether a result that lacks no row does not depend on the last stamp.
 
         Returns:
             The rows, or None on a miss; and the stamps, or None when the store did not answer.
@@ -119,11 +121,11 @@ class QueryCache:
         near = self.near
         try:
             if near is not None:
-                rows, stamps_now = near.look(self.store, fingerprint, keys, ask=ask)
-                if rows is not None:
+                held, stamps_now = near.look(self.store, fingerprint, keys, ask=ask)
+                if held is not None:
                     self.counters.near += 1
                 if stamps_now is not None:
-                    return rows, stamps_now
+                    return held, stamps_now
             found = self.store.read(entry_key(self.entry_prefix, fingerprint), keys)
         except FAILURES as error:
             self.failed(error)
@@ -133,14 +135,17 @@ class QueryCache:
         if entry is None:
             return None, current
         try:
-            joined = b"".join(current)  # type: ignore[arg-type]
+            if rows and has_all_rows(entry):
+                joined = seal_of(current)
+            else:
+                joined = b"".join(current)  # type: ignore[arg-type]
             body = self.sealer.open(fingerprint, joined, entry)
             if body is None:
                 return None, current
-            rows = codec.decode(body)
+            result = codec.decode(body)
             if near is not None:
-                near.put(fingerprint, joined, rows, body)
-            return rows, current
+                near.put(fingerprint, joined, result, body)
+            return result, current
         except TypeError:
             # A stamp is absent.
             return None, current
@@ -182,23 +187,26 @@ class QueryCache:
         Absent stamps, and leases that must have run out, are settled on the way; this must be
         called before the query runs.
         """
-        for stamp in found:
-            if not stamps.is_settled(stamp):
-                break
-        else:
-            return b"".join(found)  # type: ignore[arg-type]
+        now = self.settled(keys, found)
+        if all(map(stamps.is_settled, now)):
+            return b"".join(now)  # type: ignore[arg-type]
+        return None
+
+    def settled(
+        self, keys: Sequence[bytes], found: Sequence[bytes | None]
+    ) -> Sequence[bytes | None]:
+        """Return the stamps, where those that are absent or must have run out were settled."""
+        if all(map(stamps.is_settled, found)):
+            return found
         waiting = [key for key, stamp in zip(keys, found, strict=True) if self._overdue(key, stamp)]
         if not waiting:
-            return None
+            return found
         try:
             renewed = dict(zip(waiting, self.store.settle(waiting), strict=True))
         except FAILURES as error:
             self.failed(error)
-            return None
-        now = [renewed.get(key, stamp) for key, stamp in zip(keys, found, strict=True)]
-        if all(map(stamps.is_settled, now)):
-            return b"".join(now)  # type: ignore[arg-type]
-        return None
+            return found
+        return [renewed.get(key, stamp) for key, stamp in zip(keys, found, strict=True)]
 
     def keep(self, fingerprint: bytes, joined: bytes, rows: Sequence[Row]) -> None:
         """Store a result under the stamps as they were before its query ran; never raises."""

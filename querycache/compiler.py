@@ -152,7 +152,7 @@ class WriteMixin(RecordingMixin):
         # Not where somebody only wants to see the text, nor for the several of one INSERT.
         wanted = local.writing and local.ahead is None and type(found) is tuple
         if wanted and runtime.current is not None:
-            local.ahead = announce_ahead(transaction_of(self.connection), found[0])
+            local.ahead = announce_ahead(transaction_of(self.connection), *found)
         return found
 
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:

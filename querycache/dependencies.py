@@ -20,6 +20,8 @@ from querycache.functions import Purity
 from querycache.keys import ELSEWHERE, EVERYTHING
 from querycache.plans import Effect, Knowledge, Plan, remember
 from querycache.rawsql import Kind, Statement, analyse, table_name
+from querycache.refining import rows_read, rows_written
+from querycache.rows import Refined
 from querycache.schema import Schema
 from querycache.selection import Selection
 
@@ -120,6 +122,7 @@ class Database(Schema):
         now = self.plan(transaction, sql, plan.named)
         return (
             now.stamp_keys == plan.stamp_keys
+            and now.keyed == plan.keyed
             and now.knowledge is not None
             and now.knowledge.everything == everything
         )
@@ -156,6 +159,7 @@ class Database(Schema):
             if not self.selection.covers(table):
                 return Plan(f"the table {table} is left out by EXCLUDE or ONLY"), True
         ordered = (EVERYTHING, *sorted(tables))
+        keyed = rows_read(knowledge.catalogue, statement, sql, self._vendor, tables)
         plan = Plan(
             None,
             ordered,
@@ -163,6 +167,8 @@ class Database(Schema):
             keys.digest(self.identity, django.get_version(), sql),
             " ORDER BY " in sql,
             frozenset(named),
+            keyed,
+            None if keyed is None else self.row_keys(keyed.table),
             knowledge,
         )
         return plan, True
@@ -204,7 +210,8 @@ class Database(Schema):
         control = []
         ddl = unclear = makes = False
         certain = True
-        for statement in analyse(sql, self._vendor):
+        statements = analyse(sql, self._vendor)
+        for statement in statements:
             if (
                 statement.kind in _CONTROL
                 or statement.commits
@@ -232,10 +239,23 @@ class Database(Schema):
                 ddl,
                 frozenset() if makes else frozenset(drops),
                 unclear,
+                self._refined(transaction, statements, sql) if certain else None,
             )
         if certain:
             remember(effects, known_as, effect)
         return effect
+
+    def _refined(
+        self, transaction: Transaction, statements: tuple[Statement, ...], sql: str
+    ) -> Refined | None:
+        """Find out which rows the only statement of a text changes, None for any."""
+        if len(statements) != 1 or not statements[0].writes:
+            return None
+        knowledge = self.known(transaction)
+        if knowledge is None:
+            return None
+        changes = _changes(statements[0])
+        return rows_written(knowledge.catalogue, statements[0], sql, self._vendor, changes)
 
     def procedure(self, transaction: Transaction, name: str) -> Effect:
         """Return what calling a procedure does: what it is declared to touch, else everything."""

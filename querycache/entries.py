@@ -12,6 +12,8 @@ import time
 from hashlib import blake2b
 from hmac import compare_digest
 
+from querycache.rows import SEAL
+
 MAC_BYTES = 16
 _CREATED_BYTES = 8
 
@@ -63,6 +65,11 @@ class Sealer:
         mac.update(len(fingerprint).to_bytes(8, "big") + fingerprint)
         mac.update(rest)
         return mac.digest()
+
+
+def has_all_rows(entry: bytes) -> bool:
+    """Tell whether an entry was sealed under the stamps of the rows that it is made of."""
+    return entry[MAC_BYTES : MAC_BYTES + 1] == SEAL
 
 
 class Forged(ValueError):

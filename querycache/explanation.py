@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +14,11 @@ from django.db.transaction import TransactionManagementError
 
 from querycache import stamps
 from querycache.compiler import BYPASS, local
-from querycache.entries import Forged, created
+from querycache.entries import Forged, created, has_all_rows
 from querycache.keys import EVERYTHING, Unkeyable, entry_key
 from querycache.plans import Plan
 from querycache.reads import caught_up, fingerprint_of, with_session
+from querycache.rows import seal_of
 from querycache.runtime import runtime
 from querycache.session import Isolation
 from querycache.state import transaction_of
@@ -37,6 +39,8 @@ class Explanation:
         reason: why it is not cacheable, why it is not a hit, or what it is a hit of.
         size: bytes of its entry in the store; None when there is none.
         age: seconds since the entry was made; None when there is none that is valid.
+        rows: primary keys of the only rows that the result is made of; writes to others leave it
+            alone. Empty where any write to `dependencies` matters.
     """
 
     sql: str
@@ -47,6 +51,7 @@ class Explanation:
     reason: str
     size: int | None = None
     age: float | None = None
+    rows: tuple[Any, ...] = ()
 
     def __str__(self) -> str:
         verdict = "hit" if self.hit else "miss" if self.cacheable else "not cacheable"
@@ -54,6 +59,8 @@ class Explanation:
             f"{verdict}: {self.reason}",
             f"dependencies: {', '.join(self.dependencies) or 'none'}",
         ]
+        if self.rows:
+            lines.append(f"rows: {', '.join(map(str, self.rows))}")
         if self.key is not None:
             lines.append(f"key: {self.key}")
         if self.size is not None:
@@ -117,8 +124,40 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
     except Unkeyable as error:
         return _not_cacheable(sql, str(error), dependencies)
     key = entry_key(transaction.cache.entry_prefix, fingerprint)
-    seen = _look(transaction, plan, fingerprint, key)
-    return Explanation(sql, key.decode(), dependencies, True, *seen)
+    keys, count = plan.depends(params)
+    seen = _look(transaction, _Asked(plan, fingerprint, key, keys, count))
+    rows = tuple(plan.keyed.values(params) or ()) if count and plan.keyed is not None else ()
+    return Explanation(sql, key.decode(), dependencies, True, *seen, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is looked for.
+
+    Args:
+        plan: of the query.
+        fingerprint: of the query.
+        key: of its entry.
+        stamps: the keys of the stamps that its result depends on.
+        rows: how many rows it has where it does not depend on the last stamp, else 0.
+    """
+
+    plan: Plan
+    fingerprint: bytes
+    key: bytes
+    stamps: tuple[bytes, ...]
+    rows: int
+
+    def named(self) -> Iterator[str]:
+        """Yield what each stamp stands for."""
+        yield "the database as a whole"
+        if self.rows:
+            table = self.plan.tables[-1]
+            yield f"{table} as a whole"
+            yield from [f"the row of {table}"] * (len(self.stamps) - 3)
+            yield f"new rows of {table}"
+        else:
+            yield from self.plan.tables[1:]
 
 
 def _not_cacheable(sql: str, reason: str, dependencies: tuple[str, ...] = ()) -> Explanation:
@@ -133,42 +172,33 @@ def _miss(reason: str, size: int | None = None) -> Look:
     return False, reason, size, None
 
 
-def _look(
-    transaction: Transaction,
-    plan: Plan,
-    fingerprint: bytes,
-    key: bytes,
-) -> Look:
+def _look(transaction: Transaction, asked: _Asked) -> Look:
     """Look at what a read would look at, in the same order."""
     if not transaction.open:
-        return _look_shared(transaction, plan, fingerprint, key)
+        return _look_shared(transaction, asked)
     isolation = transaction.session.isolation
     if isolation is Isolation.OTHER:
         return _miss("the isolation of the open transaction is not one that is cached")
     if transaction.changes_schema:
         return _miss("the open transaction may have changed the schema")
     committed = isolation is Isolation.READ_COMMITTED
-    if transaction.has_written(plan.tables):
-        return _look_overlay(transaction, plan, fingerprint, not committed)
+    if transaction.has_written(asked.plan.tables):
+        return _look_overlay(transaction, asked, not committed)
     if committed:
-        return _look_shared(transaction, plan, fingerprint, key)
-    own = _look_overlay(transaction, plan, fingerprint, True)
-    if transaction.overlay.holds(fingerprint):
+        return _look_shared(transaction, asked)
+    own = _look_overlay(transaction, asked, True)
+    if transaction.overlay.holds(asked.fingerprint):
         return own
     if isolation is Isolation.SERIALIZABLE:
         return _miss("a serializable transaction runs every query once, to find conflicts")
     snapshot = transaction.snapshot
     if not snapshot.can_pin(transaction):
         return own
-    return _look_shared(transaction, plan, fingerprint, key, snapshot.noted)
+    return _look_shared(transaction, asked, snapshot.noted)
 
 
 def _look_shared(
-    transaction: Transaction,
-    plan: Plan,
-    fingerprint: bytes,
-    key: bytes,
-    clock: stamps.Clock | None = None,
+    transaction: Transaction, asked: _Asked, clock: stamps.Clock | None = None
 ) -> Look:
     """Look at the shared cache, as of the clock from before a transaction's state was taken."""
     cache = transaction.cache
@@ -176,37 +206,40 @@ def _look_shared(
         return _miss("the store is down")
     if not transaction.database.watch.clear(transaction):
         return _miss(transaction.database.watch.served.why_not)
-    if clock is None and (declined := _declined(transaction, plan)) is not None:
+    if clock is None and (declined := _declined(transaction, asked.plan)) is not None:
         return _miss(declined)
     try:
-        entry, *found = cache.store.read(key, plan.stamp_keys)
+        entry, *found = cache.store.read(asked.key, asked.stamps)
     except Exception as error:  # noqa: BLE001 - people want to read whatever it is
         cache.failed(error)
         return _miss(f"the store failed: {error}")
     size = None if entry is None else len(entry)
-    for table, stamp in zip(plan.tables, found, strict=True):
-        name = "the database as a whole" if table == EVERYTHING else table
+    # A result that lacks no row depends on new ones in transactions that see one state alone.
+    some = asked.rows > 0 and clock is None and (entry is None or has_all_rows(entry))
+    counting = found[:-1] if some else found
+    for name, stamp in zip(asked.named(), counting, strict=False):
         if stamp is None:
             return _miss(f"the store has no stamp of {name} yet", size)
         if not stamps.is_settled(stamp):
             return _miss(f"{name} is being written, or was and its quarantine runs", size)
         if clock is not None and not stamps.unchanged_since(stamp, clock):
             return _miss(f"{name} was written since this transaction sees the database", size)
-    joined = b"".join(stamp for stamp in found if stamp is not None)
+    joined = b"".join(stamp for stamp in counting if stamp is not None)
     soon = ""
     if transaction.replica is not None and not caught_up(transaction, [joined]):
         soon = "; what a replica gives is stored when the last write is longer ago than its max_lag"
-    held = None if cache.near is None else cache.near.get(fingerprint)
-    if held is not None and held.stamps == joined and not cache.shadow:
+    held = None if cache.near is None else cache.near.get(asked.fingerprint)
+    if held is not None and held.fits(found) and not cache.shadow:
         return True, "this process holds the result, and it is valid", size, None
     if entry is None:
         return _miss(f"the store has no entry for it{soon}")
+    sealed = seal_of(found) if asked.rows and has_all_rows(entry) else joined
     try:
-        if cache.sealer.open(fingerprint, joined, entry) is None:
+        if cache.sealer.open(asked.fingerprint, sealed, entry) is None:
             return _miss(f"a table was written since the entry was stored{soon}", size)
     except Forged:
         return _miss("the entry is damaged or not ours", size)
-    age = max(0.0, time.time() - created(entry, joined))
+    age = max(0.0, time.time() - created(entry, sealed))
     if cache.shadow:
         return False, 'the entry is valid; MODE is "shadow", so it is only compared', size, age
     return True, "the entry is valid", size, age
@@ -221,13 +254,9 @@ def _declined(transaction: Transaction, plan: Plan) -> str | None:
     return f"the database takes {query:.2f} ms for it, and the store {store:.2f} ms (ADMISSION)"
 
 
-def _look_overlay(
-    transaction: Transaction,
-    plan: Plan,
-    fingerprint: bytes,
-    snapshot: bool,
-) -> Look:
+def _look_overlay(transaction: Transaction, asked: _Asked, snapshot: bool) -> Look:
     cache = transaction.cache
+    plan = asked.plan
     joined = b""
     if not snapshot:
         usable = cache.up and transaction.database.watch.clear(transaction)
@@ -235,7 +264,8 @@ def _look_overlay(
         if found is None or not all(map(stamps.is_settled, found)):
             return _miss("a table is being written by others, or the store is down")
         joined = b"".join(stamp for stamp in found if stamp is not None)
-    body = transaction.overlay.seen(fingerprint, transaction.marks(plan.tables), joined)
+    marks = transaction.marks(plan.tables)
+    body = transaction.overlay.seen(asked.fingerprint, marks, joined)
     if body is None:
         return _miss("this transaction, which has its own view, has not run it yet")
     return True, "this transaction has run it and nothing changed since", len(body), None

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import Error as DjangoError
 
 from querycache.keys import ELSEWHERE, EVERYTHING
+from querycache.rows import table_of
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -301,7 +302,8 @@ def apart(
 def _tables(connection: BaseDatabaseWrapper, dependencies: Iterable[str]) -> dict[str, set[str]]:
     """Return which journal takes what: tables of another database are noted in that one's."""
     found: dict[str, set[str]] = defaultdict(set)
-    for name in dependencies:
+    # Other programs read these names: a table's, whichever of its rows have changed.
+    for name in map(table_of, dependencies):
         table = JOURNAL
         if name.startswith(ELSEWHERE):
             schema, name = name[1:].split(ELSEWHERE)

@@ -20,6 +20,7 @@ from typing import Any
 
 from querycache import codec
 from querycache.generations import Generations
+from querycache.rows import SEAL, seal_of
 from querycache.stores.base import Follower, Store
 
 Row = tuple[Any, ...]
@@ -54,6 +55,16 @@ class Held:
         self.stamps = stamps
         self._rows = rows
         self._body = body
+
+    def fits(self, found: Sequence[bytes | None]) -> bool:
+        """Tell whether it is valid under the stamps as they are now."""
+        try:
+            if self.stamps.startswith(SEAL):
+                return self.stamps == seal_of(found)
+            return self.stamps == b"".join(found)  # type: ignore[arg-type]
+        except TypeError:
+            # A stamp is absent.
+            return False
 
     def rows(self) -> list[Row]:
         """Return the rows in a list that is the caller's own."""
@@ -97,20 +108,23 @@ class NearCache:
         held = self.get(fingerprint)
         if held is None:
             return None, None
+        of_rows = held.stamps.startswith(SEAL)
         follower = self.follower
         if follower is None:
             found = store.stamps(keys)
         else:
-            known = None if ask else follower.known(keys)
-            if known is not None and b"".join(known) == held.stamps:
-                return held.rows(), known
+            known = None if ask else follower.known(keys[:-1] if of_rows else keys)
+            if known is not None:
+                full = (*known, None) if of_rows else known
+                if held.fits(full):
+                    return held.rows(), full
             ticket = follower.ticket()
             found = store.stamps(keys)
             follower.note(ticket, keys, found)
-        if None in found:
-            return None, found
-        if b"".join(found) == held.stamps:  # type: ignore[arg-type]
+        if held.fits(found):
             return held.rows(), found
+        if None in (found[:-1] if of_rows else found):
+            return None, found
         # Another process may have stored the new result.
         self._held.drop(fingerprint)
         return None, None

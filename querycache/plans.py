@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from querycache.catalogue import Catalogue
 from querycache.functions import Purity
 from querycache.keys import EVERYTHING
 from querycache.rawsql import Kind, Statement
+from querycache.rows import Keyed, Refined, RowKeys
 
 #: Texts, tables and functions that are remembered per database.
 _REMEMBERED = 4096
@@ -45,6 +46,8 @@ class Plan:
         digest: stands for the database, the version of Django and the text.
         ordered: whether the text has an ORDER BY.
         named: the tables and views that the text itself names.
+        keyed: which rows of the only table they are made of; None: any.
+        row_keys: of the stamps of the table's rows, where `keyed` says which.
         knowledge: of the schema, which the plan was made from.
     """
 
@@ -54,7 +57,25 @@ class Plan:
     digest: bytes = b""
     ordered: bool = False
     named: frozenset[str] = frozenset()
+    keyed: Keyed | None = None
+    row_keys: RowKeys | None = field(default=None, compare=False, repr=False)
     knowledge: Knowledge | None = field(default=None, compare=False, repr=False)
+
+    def depends(self, params: Any) -> tuple[tuple[bytes, ...], int]:
+        """Return what a result depends on.
+
+        Args:
+            params: of the query.
+
+        Returns:
+            The keys of the stamps, and how many rows it has if it lacks none of those that it is
+            made of: then it does not depend on the last stamp. 0 where it may be made of any rows.
+        """
+        if self.keyed is not None and self.row_keys is not None:
+            found = self.row_keys.of(self.keyed, params)
+            if found is not None:
+                return found, self.keyed.rows(params)
+        return self.stamp_keys, 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +91,7 @@ class Effect:
             schema that others see stays as it is.
         unclear: whether it may end the open transaction without saying so, as a procedure or a
             statement that is not understood may.
+        refined: which rows of one of `writes` it changes; None: any.
     """
 
     writes: frozenset[str] = frozenset()
@@ -78,6 +100,7 @@ class Effect:
     ddl: bool = False
     drops: frozenset[str] = frozenset()
     unclear: bool = False
+    refined: Refined | None = None
     #: Whether it changes some tables and does nothing else, as nearly all statements that write.
     plain: bool = field(init=False, compare=False, repr=False)
 
@@ -85,6 +108,10 @@ class Effect:
         more = self.control or self.temporary or self.ddl or self.drops or self.unclear
         plain = bool(self.writes) and EVERYTHING not in self.writes and not more
         object.__setattr__(self, "plain", plain)
+
+    def changes(self, params: Any) -> frozenset[str]:
+        """Return what changes when it runs with some parameters, None where they are not known."""
+        return self.writes if self.refined is None else self.refined.changes(self.writes, params)
 
     @property
     def begins(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from random import random
@@ -15,6 +15,7 @@ from querycache.keys import Unkeyable, dump_parameters
 from querycache.leases import clock
 from querycache.overlay import Seen
 from querycache.plans import Plan
+from querycache.rows import SEAL
 from querycache.runtime import runtime
 from querycache.session import Isolation
 from querycache.stamps import SETTLED_BYTES
@@ -38,6 +39,9 @@ class Read:
         multi: whether all rows are wanted (`MULTI`), or the first (`SINGLE`).
         sql: its text.
         run: runs it on the database, without compiling it again.
+        keys: of the stamps that its result depends on; found out by `read`.
+        rows: how many rows it has if it lacks none of those that it is made of, and then it does
+            not depend on the last stamp; 0 where it may be made of any rows.
     """
 
     plan: Plan
@@ -45,6 +49,42 @@ class Read:
     multi: bool
     sql: str
     run: Run
+    keys: tuple[bytes, ...] = ()
+    rows: int = 0
+
+    def lacks_none(self, result: Sequence[Row]) -> bool:
+        """Tell whether a result has every row that it is made of."""
+        return self.rows > 0 and len(result) == self.rows
+
+
+@dataclass(frozen=True, slots=True)
+class Under:
+    """Settled stamps from before a query ran, under which its result may be kept.
+
+    Args:
+        some: the joined stamps of a result that lacks no row; None where one is not settled.
+        whole: of any other result.
+    """
+
+    some: bytes | None
+    whole: bytes | None
+
+    @property
+    def everything(self) -> bytes:
+        """The stamp of the whole database, which comes first."""
+        return (self.some or self.whole or b"")[:SETTLED_BYTES]
+
+    def filtered(self, good: Callable[[bytes], bool]) -> Under | None:
+        """Return those of the joined stamps that are good, None where none are."""
+        some = self.some if self.some is not None and good(self.some) else None
+        whole = self.whole if self.whole is not None and good(self.whole) else None
+        return None if some is None and whole is None else Under(some, whole)
+
+    def seal(self, *, lacks_none: bool) -> bytes | None:
+        """Return what a result is sealed under; None where it cannot be kept."""
+        if lacks_none and self.some is not None:
+            return SEAL + self.some
+        return self.whole
 
 
 def fingerprint_of(transaction: Transaction, plan: Plan, params: Any, multi: bool) -> bytes:
@@ -88,6 +128,10 @@ def read(transaction: Transaction, query: Read) -> Any:
         fingerprint = fingerprint_of(transaction, plan, query.params, query.multi)
     except Unkeyable:
         return _bypass(cache, query)
+    if plan.keyed is None:
+        query.keys = plan.stamp_keys
+    else:
+        query.keys, query.rows = plan.depends(query.params)
     if transaction.open:
         isolation = session.isolation
         if isolation is Isolation.OTHER:
@@ -113,14 +157,16 @@ def _read_shared(transaction: Transaction, query: Read, fingerprint: bytes) -> A
     admission = cache.admission
     if admission is not None and plan.digest in admission.declined:
         cache.counters.declined += 1
-        cache.time_store(fingerprint, plan.stamp_keys, SELDOM)
+        cache.time_store(fingerprint, query.keys, SELDOM)
         return admission.timed(plan.digest, query.run)
     noted = transaction.noted
-    rows, found = cache.lookup(fingerprint, plan.stamp_keys)
+    rows, found = cache.lookup(fingerprint, query.keys, rows=query.rows > 0)
     if rows is not None:
         if cache.inspects:
-            if transaction.replica is None or caught_up(transaction, found):
-                same = _same_stamps(cache, plan, found)
+            assert found is not None
+            counting = found[:-1] if query.lacks_none(rows) else found
+            if transaction.replica is None or caught_up(transaction, counting):
+                same = _same_stamps(cache, query.keys, counting)
                 return _inspect(
                     transaction, query, rows, lambda: noted == transaction.noted and same()
                 )
@@ -131,16 +177,30 @@ def _read_shared(transaction: Transaction, query: Read, fingerprint: bytes) -> A
     if found is None:
         return _bypass(cache, query)
     cache.counters.misses += 1
-    joined = cache.usable(plan.stamp_keys, found)
+    under = _under(cache, query, found)
     if (
-        joined is None
-        or not _is_current(transaction, query, joined)
+        under is None
+        or not _is_current(transaction, query, under.everything)
         or not (transaction.open or transaction.session.may_store())
     ):
         return query.run()
-    if transaction.replica is not None and not caught_up(transaction, [joined]):
-        return query.run()
-    return _run_and_keep(transaction, query, fingerprint, joined, noted)
+    if transaction.replica is not None:
+        under = under.filtered(lambda joined: caught_up(transaction, [joined]))
+        if under is None:
+            return query.run()
+    return _run_and_keep(transaction, query, fingerprint, under, noted)
+
+
+def _under(cache: QueryCache, query: Read, found: Sequence[bytes | None]) -> Under | None:
+    """Return what the result of a query that has not run yet may be kept under, if anything."""
+    if not query.rows:
+        joined = cache.usable(query.keys, found)
+        return None if joined is None else Under(None, joined)
+    now = cache.settled(query.keys, found)
+    if not all(map(stamps.is_settled, now[:-1])):
+        return None
+    some = b"".join(now[:-1])  # type: ignore[arg-type]
+    return Under(some, some + now[-1] if stamps.is_settled(now[-1]) else None)  # type: ignore[operator]
 
 
 def caught_up(transaction: Transaction, settled: Any) -> bool:
@@ -162,7 +222,7 @@ def caught_up(transaction: Transaction, settled: Any) -> bool:
 
 
 def _run_and_keep(
-    transaction: Transaction, query: Read, fingerprint: bytes, joined: bytes, noted: int
+    transaction: Transaction, query: Read, fingerprint: bytes, under: Under, noted: int
 ) -> Any:
     """Run a query and store what it gives under the stamps that were read before."""
     cache = transaction.cache
@@ -170,11 +230,14 @@ def _run_and_keep(
     if cache.admission is None:
         result = query.run()
     else:
-        cache.time_store(fingerprint, query.plan.stamp_keys, SAMPLED)
+        cache.time_store(fingerprint, query.keys, SAMPLED)
         result = cache.admission.timed(query.plan.digest, query.run)
     # A thread that shares the connection may have written meanwhile, and not committed.
     if noted == transaction.noted and _same_session(transaction, context):
-        cache.keep(fingerprint, joined, _rows(result, query.multi))
+        rows = _rows(result, query.multi)
+        seal = under.seal(lacks_none=query.lacks_none(rows))
+        if seal is not None:
+            cache.keep(fingerprint, seal, rows)
     return result
 
 
@@ -183,7 +246,6 @@ def _read_snapshot(
 ) -> Any:
     """Read in a transaction that sees one state, and has not written what the query reads."""
     cache = transaction.cache
-    plan = query.plan
     noted = transaction.noted
     if transaction.overlay.holds(fingerprint) or isolation is Isolation.SERIALIZABLE:
         # A serializable transaction must read for itself, for the database to see its conflicts.
@@ -191,20 +253,22 @@ def _read_snapshot(
     clock = transaction.snapshot.pin(transaction)
     if clock is None or (cache.breaker.down and not cache.up):
         return _read_overlay(transaction, query, fingerprint, True)
-    rows, found = cache.lookup(fingerprint, plan.stamp_keys, ask=True)
+    rows, found = cache.lookup(fingerprint, query.keys, ask=True, rows=query.rows > 0)
     # Stamps that this settles are younger than the clock: it is for the transactions to come.
-    joined = None if found is None else cache.usable(plan.stamp_keys, found)
-    if joined is None or not stamps.unchanged_since(joined, clock):
+    under = None if found is None else _under(cache, query, found)
+    under = under and under.filtered(lambda joined: stamps.unchanged_since(joined, clock))
+    # A row that is there now may have come since, which no stamp of it says.
+    if under is None or (rows is not None and under.whole is None):
         return _read_overlay(transaction, query, fingerprint, True)
     if rows is not None:
         if cache.inspects:
             return _inspect(transaction, query, rows, lambda: noted == transaction.noted)
         cache.counters.hits += 1
         return _shape(rows, query.multi)
-    if not _is_current(transaction, query, joined):
+    if not _is_current(transaction, query, under.everything):
         return _read_overlay(transaction, query, fingerprint, True)
     cache.counters.misses += 1
-    return _run_and_keep(transaction, query, fingerprint, joined, noted)
+    return _run_and_keep(transaction, query, fingerprint, under, noted)
 
 
 def _read_overlay(transaction: Transaction, query: Read, fingerprint: bytes, snapshot: bool) -> Any:
@@ -216,7 +280,7 @@ def _read_overlay(transaction: Transaction, query: Read, fingerprint: bytes, sna
         usable = cache.up and transaction.database.watch.clear(transaction)
         found = cache.read_stamps(plan.stamp_keys) if usable else None
         joined = None if found is None else cache.usable(plan.stamp_keys, found)
-        if joined is None or not _is_current(transaction, query, joined):
+        if joined is None or not _is_current(transaction, query, joined[:SETTLED_BYTES]):
             return _bypass(cache, query)
         shared = joined
     marks = transaction.marks(plan.tables)
@@ -243,10 +307,8 @@ def _read_overlay(transaction: Transaction, query: Read, fingerprint: bytes, sna
     return result
 
 
-def _is_current(transaction: Transaction, query: Read, joined: bytes) -> bool:
+def _is_current(transaction: Transaction, query: Read, everything: bytes) -> bool:
     """Tell whether the plan of a query that has not run yet holds for the schema as it is."""
-    # The stamp of the whole database comes first.
-    everything = joined[:SETTLED_BYTES]
     return transaction.database.is_current(transaction, query.sql, query.plan, everything)
 
 
@@ -271,18 +333,21 @@ def _inspect(
     fresh = _rows(result, query.multi)
     if not same_rows(rows, fresh, ordered=query.plan.ordered) and unchanged():
         cache.counters.stale += 1
-        keys = query.plan.stamp_keys
         transaction.overlay.forget()
-        cache.touch(keys)
+        cache.touch(query.keys)
         report_difference(
             query.sql, rows, fresh, raises=cache.config.verify_raises and not cache.shadow
         )
     return result
 
 
-def _same_stamps(cache: QueryCache, plan: Plan, before: Any) -> Callable[[], bool]:
+def _same_stamps(
+    cache: QueryCache, keys: Sequence[bytes], before: Sequence[bytes | None]
+) -> Callable[[], bool]:
+    keys = keys[: len(before)]
+
     def unchanged() -> bool:
-        now = cache.read_stamps(plan.stamp_keys)
+        now = cache.read_stamps(keys)
         return now is not None and list(now) == list(before)
 
     return unchanged

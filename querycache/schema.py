@@ -14,6 +14,7 @@ from querycache.identity import MemoryNames
 from querycache.keys import ELSEWHERE, EVERYTHING
 from querycache.plans import Effect, Knowledge, Plan, remember
 from querycache.relations import normalised
+from querycache.rows import RowKeys, dependencies_of
 from querycache.session import Isolation
 
 if TYPE_CHECKING:
@@ -43,26 +44,42 @@ class Schema:
         self._triggers = normalised(cache.config.triggers)
         self._knowledge: Knowledge | None = None
         self._stamp_keys: dict[str, bytes] = {}
+        self._row_keys: dict[str, RowKeys] = {}
         #: Read by the compiler without a call: SQL (or a digest of a long one) → plan.
         self.plans: dict[str, Plan] = {}
         #: Read by cursors without a call: SQL (or its digest) → effect, None where there is none.
         self.effects: dict[str, Effect | None] = {}
 
     def stamp_key(self, table: str) -> bytes:
-        """Return the key of a table's stamp."""
+        """Return the key of the stamp of a table, or of another dependency."""
         found = self._stamp_keys.get(table)
         if found is None:
             identity, name = self.identity, table
             if table.startswith(ELSEWHERE):
-                schema, name = table[1:].split(ELSEWHERE)
+                schema, _, name = table[1:].partition(ELSEWHERE)
                 identity = identity.removesuffix(self._name) + schema
             found = keys.stamp_key(self._prefix, identity, name)
             remember(self._stamp_keys, table, found)
         return found
 
-    def stamp_keys(self, tables: Iterable[str]) -> tuple[bytes, ...]:
-        """Return the keys of several tables' stamps, in a fixed order."""
-        return tuple(self.stamp_key(table) for table in sorted(tables))
+    def stamp_keys(self, changes: Iterable[str]) -> tuple[bytes, ...]:
+        """Return the keys of all stamps that change with these changes, in a fixed order.
+
+        Args:
+            changes: tables of which any row may change, and what `rows.Refined` makes of them.
+        """
+        found: set[str] = set()
+        for change in changes:
+            found.update(dependencies_of(change))
+        return tuple(map(self.stamp_key, sorted(found)))
+
+    def row_keys(self, table: str) -> RowKeys:
+        """Return the keys of the stamps of a table's rows."""
+        found = self._row_keys.get(table)
+        if found is None:
+            found = RowKeys(table, self.stamp_key)
+            remember(self._row_keys, table, found)
+        return found
 
     def schema_changed(self) -> None:
         """Forget everything that was found out from the schema."""

@@ -13,6 +13,7 @@ from querycache.keys import EVERYTHING
 from querycache.overlay import Overlay
 from querycache.plans import Effect
 from querycache.rawsql import Kind, Statement
+from querycache.rows import merged, table_of
 from querycache.session import Session
 from querycache.snapshots import Snapshot, takes_no_state
 from querycache.writes import Write, run_alone, run_inside
@@ -49,6 +50,7 @@ class Transaction:
         "_serial",
         "atomic",
         "cache",
+        "changes",
         "connection",
         "database",
         "doubtful",
@@ -79,6 +81,8 @@ class Transaction:
         #: twice, so putting an earlier dict back (a rollback to a savepoint) also brings back what
         #: was seen then and nothing that was seen since.
         self.written: dict[str, int] = {}
+        #: What is announced at the commit: those tables, or which of their rows.
+        self.changes: frozenset[str] = frozenset()
         #: Whether reads of this alias are cached, and whether its writes matter (see `DATABASES`).
         self.serves = self.tracks = True
         #: What the database follows, and how far behind; None: it is the one that is written.
@@ -94,7 +98,7 @@ class Transaction:
         self._serial = count(1)
         #: The latest serial: tells whether a thread that shares the connection has written.
         self.noted = 0
-        self._savepoints: list[tuple[str, dict[str, int]]] = []
+        self._savepoints: list[tuple[str, dict[str, int], frozenset[str]]] = []
         #: What only the open transaction may see.
         self.overlay = Overlay()
         #: What is known of the one state that the open transaction sees, if it sees one.
@@ -103,6 +107,7 @@ class Transaction:
     def adopt(self, old: Transaction) -> None:
         """Go on with what an earlier configuration knew of the open transaction."""
         self.written = old.written
+        self.changes = old.changes
         self.manual = old.manual
         self.doubtful = old.doubtful
         self.atomic = old.atomic
@@ -167,7 +172,7 @@ class Transaction:
             wrapper: Django's cursor, on which it runs.
             ahead: what was announced of it already.
         """
-        writes, ddl = effect.writes, effect.ddl
+        writes, ddl = effect.changes(None if sql is None else params), effect.ddl
         if effect.drops and effect.drops <= self.session.temporary:
             # DROP TABLE of a temporary one, which nobody else sees.
             writes, ddl = effect.drops, False
@@ -194,7 +199,7 @@ class Transaction:
             moment = Moment.ALONE
             if inside:
                 moment = Moment.WITHIN if writes or effect.unclear else Moment.COMMIT
-            with self.writing(writes | self.written.keys(), moment):
+            with self.writing(writes | self.changes, moment):
                 result = execute()
         elif not writes:
             result = execute()
@@ -263,11 +268,12 @@ class Transaction:
         self.snapshot.lose()
         self.overlay.forget()
 
-    def note(self, tables: Iterable[str]) -> None:
+    def note(self, changes: frozenset[str]) -> None:
         """Note a write of the open transaction."""
         serial = self.noted = next(self._serial)
-        for table in tables:
-            self.written[table] = serial
+        for change in changes:
+            self.written[table_of(change)] = serial
+        self.changes = merged(self.changes, changes)
 
     @property
     def _releases_commit(self) -> bool:
@@ -293,7 +299,8 @@ class Transaction:
         if statement.commits:
             self.over()
         if kind is Kind.SAVEPOINT:
-            self._savepoints.append((statement.savepoint or "", dict(self.written)))
+            name = statement.savepoint or ""
+            self._savepoints.append((name, dict(self.written), self.changes))
         elif kind is Kind.ROLLBACK_TO:
             self._roll_back_to(statement.savepoint or "")
         elif kind is Kind.RELEASE:
@@ -318,7 +325,8 @@ class Transaction:
     def _roll_back_to(self, name: str) -> None:
         for index in range(len(self._savepoints) - 1, -1, -1):
             if self._savepoints[index][0] == name:
-                self.written = dict(self._savepoints[index][1])
+                _, written, self.changes = self._savepoints[index]
+                self.written = dict(written)
                 self.session.rolled_back()
                 if self.connection.vendor == "mysql":
                     # An engine that was not used before the savepoint gives its state up.
@@ -362,7 +370,7 @@ class Transaction:
     def commit(self, commit: Callable[[], Result]) -> Result:
         """Commit through Django's own `_commit`, or by turning autocommit on."""
         try:
-            with self.writing(self.written, Moment.COMMIT):
+            with self.writing(self.changes, Moment.COMMIT):
                 result = commit()
         except BaseException:
             # What was written stays written: SQLite keeps a transaction open whose COMMIT failed.
@@ -380,6 +388,7 @@ class Transaction:
             if EVERYTHING in self.written:
                 self.database.schema_changed()
             self.written = {}
+            self.changes = frozenset()
         if self._savepoints:
             self._savepoints = []
         self.overlay.forget()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from querycache.journal import Moment
 from querycache.keys import ELSEWHERE
 from querycache.leases import clock
+from querycache.rows import table_of
 from querycache.signals import invalidated
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def announce(transaction: Transaction, tables: frozenset[str]) -> None:
     """Send the signal `invalidated`, as soon as its receivers can use the connection."""
     if not invalidated.receivers:
         return
-    here = frozenset(table for table in tables if not table.startswith(ELSEWHERE))
+    here = frozenset(table_of(table) for table in tables if not table.startswith(ELSEWHERE))
     transaction.unannounced.append(here)
     connection = transaction.connection
     if transaction.atomic and not connection.in_atomic_block and not connection.autocommit:

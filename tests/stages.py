@@ -179,7 +179,9 @@ class Register:
 
     def rows(self) -> Any:
         """Return the queryset that every read runs."""
-        return Publisher.objects.using(self.alias).filter(pk=1).values_list("name", flat=True)
+        # Not by its key: these tests are about the stamp of the table.
+        found = Publisher.objects.using(self.alias).filter(pk__lte=1)
+        return found.values_list("name", flat=True)
 
     def read(self) -> str:
         """Read the value, from the cache where it may."""

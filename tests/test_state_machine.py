@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -21,6 +21,8 @@ from querycache.cache import QueryCache
 from querycache.dependencies import Database
 from querycache.leases import Lease
 from querycache.overlay import Overlay
+from querycache.reads import Read
+from querycache.rows import NEW, Refined, table_of
 from querycache.stamps import TOKEN_BYTES
 from querycache.transactions import Transaction
 from tests.environment import VERIFYING, Environment, configure
@@ -108,12 +110,14 @@ def without_table(table: str) -> Callable[[pytest.MonkeyPatch], None]:
 
     def mutate(monkeypatch: pytest.MonkeyPatch) -> None:
         stamp_keys, note = Database.stamp_keys, Transaction.note
+
+        def others(changes: Iterable[str]) -> frozenset[str]:
+            return frozenset(change for change in changes if table_of(change) != table)
+
         monkeypatch.setattr(
-            Database, "stamp_keys", lambda self, tables: stamp_keys(self, set(tables) - {table})
+            Database, "stamp_keys", lambda self, changes: stamp_keys(self, others(changes))
         )
-        monkeypatch.setattr(
-            Transaction, "note", lambda self, tables: note(self, set(tables) - {table})
-        )
+        monkeypatch.setattr(Transaction, "note", lambda self, changes: note(self, others(changes)))
 
     return mutate
 
@@ -151,6 +155,25 @@ def without_stamps_in_the_overlay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Overlay, "seen", careless)
 
 
+def without_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write to certain rows does not tell which."""
+    monkeypatch.setattr(
+        Refined,
+        "changes",
+        lambda self, writes, params: (writes - {self.table}) | {f"{self.table}{NEW}"},
+    )
+
+
+def without_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only writes to certain rows change what is made of certain rows."""
+    monkeypatch.setattr("querycache.schema.dependencies_of", lambda change: (table_of(change),))
+
+
+def without_new_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result that lacks a row is kept like one that has it."""
+    monkeypatch.setattr(Read, "lacks_none", lambda self, result: self.rows > 0)
+
+
 def without_raw_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Writes through cursors are not looked at; see `RAW_SQL`."""
 
@@ -166,13 +189,17 @@ SQLITE, POSTGRESQL = ("sqlite_wal", "memory"), ("postgresql", "memory")
         (*SQLITE, without_table("library_place")),
         (*SQLITE, without_marks),
         (*SQLITE, without_savepoints),
+        (*SQLITE, without_rows),
+        (*SQLITE, without_all_rows),
+        (*SQLITE, without_new_rows),
         (*SQLITE, without_raw_writes),
         pytest.param(*POSTGRESQL, without_own_view, marks=pytest.mark.slow),
         pytest.param(*POSTGRESQL, without_stamps_in_the_overlay, marks=pytest.mark.slow),
     ],
     indirect=["database", "store_url"],
     ids=[
-        *("announcements", "m2m", "parent", "marks", "savepoints", "raw"),
+        *("announcements", "m2m", "parent", "marks", "savepoints"),
+        *("rows", "all rows", "new rows", "raw"),
         *("own view", "overlay stamps"),
     ],
 )

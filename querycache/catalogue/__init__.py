@@ -13,6 +13,7 @@ from querycache.catalogue.facts import (
     UPDATE,
     Change,
     Facts,
+    PrimaryKey,
     Relation,
     all_events,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "Catalogue",
     "Change",
     "Facts",
+    "PrimaryKey",
     "Reading",
     "Relation",
     "all_events",

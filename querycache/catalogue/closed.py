@@ -89,15 +89,29 @@ class Catalogue:
         Returns:
             `EVERYTHING` alone where that cannot be told.
         """
+        changes = frozenset(changes)
+        answered = self.answered(changes)
+        if answered is None:
+            return _EVERYTHING
+        return answered.union(table for table, _ in changes)
+
+    def answered(self, changes: frozenset[Change]) -> frozenset[str] | None:
+        """Return the tables that the database changes by itself when rows change, to the end.
+
+        Returns:
+            None where that cannot be told.
+        """
         found = set(changes)
+        answers: set[Change] = set()
         todo = list(found)
         while todo:
             more = self._answer(*todo.pop())
             if more is None:
-                return _EVERYTHING
+                return None
             todo += more - found
             found |= more
-        return frozenset(table for table, _ in found)
+            answers |= more
+        return frozenset(table for table, _ in answers)
 
     def calling(self, functions: Iterable[str]) -> frozenset[str]:
         """Return every table that calling functions may change, or `EVERYTHING` alone."""

@@ -7,8 +7,9 @@ was found for either.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 INSERT = "insert"
 UPDATE = "update"
@@ -94,6 +95,18 @@ class Relation:
     unknown: str | None = None
 
 
+class PrimaryKey(NamedTuple):
+    """A primary key of one column, of a type whose equality every program sees alike.
+
+    Args:
+        column: as the catalogue spells it.
+        kind: `INTEGER` or `UUID`.
+    """
+
+    column: str
+    kind: str
+
+
 @dataclass(slots=True)
 class Facts:
     """Everything that was found in a catalogue; not changed once it is read.
@@ -103,6 +116,7 @@ class Facts:
         actions: table → what the database does when it is written.
         routines: functions and procedures that may write, by name.
         untransacted: tables whose writes no transaction holds back.
+        primary_keys: of tables whose rows can be told apart by them.
         blind: why triggers cannot be seen at all.
     """
 
@@ -110,7 +124,26 @@ class Facts:
     actions: Mapping[str, list[Action]] = field(default_factory=lambda: defaultdict(list))
     routines: Mapping[str, list[Code]] = field(default_factory=lambda: defaultdict(list))
     untransacted: frozenset[str] = _NO_NAMES
+    primary_keys: Mapping[str, PrimaryKey] = field(default_factory=dict)
     blind: str | None = None
+
+    def add_primary_keys(self, columns: Iterable[tuple[Hashable, str, str | None, str]]) -> None:
+        """Note the primary keys of tables, as far as rows can be told apart by them.
+
+        Args:
+            columns: of every table and view one for each column of its primary key, or one without
+                a column: what tells it from others of its name, its name, the column, and its kind,
+                which is empty where its equality is not that of every program.
+        """
+        tables: dict[Hashable, tuple[str, list[PrimaryKey | None]]] = {}
+        for identity, name, column, kind in columns:
+            key = PrimaryKey(column, kind) if column and kind else None
+            tables.setdefault(identity, (name, []))[1].append(key)
+        found: dict[str, PrimaryKey | None] = {}
+        for name, keys in tables.values():
+            key = keys[0] if len(keys) == 1 else None
+            found[name] = key if found.get(name, key) == key else None
+        self.primary_keys = {name: key for name, key in found.items() if key is not None}
 
     def add_key(self, name: str, parent: str, child: str, rules: tuple[str, str]) -> None:
         """Note a foreign key.

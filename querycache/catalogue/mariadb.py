@@ -14,6 +14,7 @@ from querycache.catalogue.bodies import read_body
 from querycache.catalogue.facts import DELETE, EVENTS, INSERT, UPDATE, Action, Code, Facts, Relation
 from querycache.keys import ELSEWHERE
 from querycache.rawsql import Kind, analyse, table_name
+from querycache.rows import INTEGER, UUID
 
 #: Storage engines whose rows are kept, or made, somewhere else.
 _ELSEWHERE = (
@@ -53,6 +54,17 @@ _ROUTINES = """
 SELECT routine_name, routine_definition FROM information_schema.routines
  WHERE routine_schema = DATABASE()
 """
+_PRIMARY_KEYS = """
+SELECT t.table_name, c.column_name, c.data_type, c.column_type
+  FROM information_schema.tables t
+  LEFT JOIN information_schema.key_column_usage k
+    ON k.table_schema = t.table_schema AND k.table_name = t.table_name
+   AND k.constraint_name = 'PRIMARY' AND t.table_type = 'BASE TABLE' AND t.engine = 'InnoDB'
+  LEFT JOIN information_schema.columns c
+    ON c.table_schema = k.table_schema AND c.table_name = k.table_name
+   AND c.column_name = k.column_name
+ WHERE t.table_schema = DATABASE()
+"""
 _MAY_SEE_TRIGGERS = """
 SELECT 1 FROM information_schema.user_privileges WHERE privilege_type = 'TRIGGER'
 UNION ALL
@@ -62,6 +74,8 @@ SELECT 1 FROM information_schema.schema_privileges
 
 #: Lists the triggers of a table without their texts to users who lack the privilege TRIGGER.
 _SHOWS_HIDDEN = (10, 11)
+
+_INTEGERS = frozenset(("tinyint", "smallint", "mediumint", "int", "bigint"))
 
 _EVENTS = {"INSERT": INSERT, "UPDATE": UPDATE, "DELETE": DELETE}
 
@@ -87,7 +101,17 @@ def read(cursor: Any, database: str) -> Facts:
         facts.add_key(name, table_name(parent), child, (rules[0], rules[1]))
     for name, text in _rows(cursor, _ROUTINES):
         facts.routines[table_name(name)].append(_code(text, database))
+    facts.add_primary_keys(
+        (name, table_name(name), column, _kind(kind or "", declared or ""))
+        for name, column, kind, declared in _rows(cursor, _PRIMARY_KEYS)
+    )
     return facts
+
+
+def _kind(kind: str, declared: str) -> str:
+    if kind in _INTEGERS:
+        return INTEGER
+    return UUID if "uuid" in (kind, declared) or declared == "char(32)" else ""
 
 
 def _code(text: str | None, database: str) -> Code:

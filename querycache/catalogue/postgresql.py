@@ -73,6 +73,20 @@ SELECT 'default', coalesce(a.adrelid, k.conrelid)::bigint, d.refobjid::bigint, '
     ON d.classid = 'pg_catalog.pg_constraint'::regclass AND k.oid = d.objid
  WHERE d.refclassid = 'pg_catalog.pg_proc'::regclass AND coalesce(a.adrelid, k.conrelid, 0) <> 0
 UNION ALL
+SELECT 'table', c.oid::bigint, 0, c.relname::text,
+       CASE a.atttypid WHEN 'uuid'::regtype THEN 'uuid' ELSE 'integer' END,
+       coalesce(a.attname::text, '')
+  FROM pg_catalog.pg_class c
+  LEFT JOIN pg_catalog.pg_index i
+    ON i.indrelid = c.oid AND i.indisprimary AND i.indimmediate AND i.indnkeyatts = 1
+   AND c.relkind = 'r' AND NOT c.relrowsecurity
+   AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_inherits h
+                    WHERE h.inhrelid = c.oid OR h.inhparent = c.oid)
+  LEFT JOIN pg_catalog.pg_attribute a
+    ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
+   AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'uuid'::regtype)
+ WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'
+UNION ALL
 SELECT 'routine', p.oid::bigint, 0, p.proname::text,
        CASE WHEN p.prosqlbody IS NULL THEN l.lanname::text ELSE 'tree' END,
        coalesce(p.prosqlbody::text, p.prosrc)
@@ -131,7 +145,7 @@ class _Names:
         trees = [row.tree for what in ("rule", "policy", "trigger") for row in found[what]]
         trees += [row.tree for row in found["routine"] if row.how == "tree"]
         relations = {oid for tree in trees for oid in tree.relations}
-        named = ("routine", "sequence")
+        named = ("routine", "sequence", "table")
         relations |= {row.oid for what, rows in found.items() if what not in named for row in rows}
         relations |= {row.other for what in ("key", "child") for row in found[what]}
         functions = {oid for tree in trees for oid in tree.functions}
@@ -190,6 +204,10 @@ class _Reading:
             for row in self._found[what]:
                 note(row)
         self._families()
+        self._facts.add_primary_keys(
+            (row.oid, table_name(row.name), row.text or None, row.how)
+            for row in self._found["table"]
+        )
         return self._facts
 
     def _name(self, oid: int) -> str:

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 import querycache
 from querycache.cache import QueryCache
 from querycache.keys import EVERYTHING
+from querycache.rows import NEW, row_of
 from querycache.state import transaction_of
 from tests.library import models
 from tests.machine.queries import QUERIES, Query
@@ -261,8 +262,10 @@ class LibraryMachine(RuleBasedStateMachine):
     def _stamp_keys(self) -> tuple[bytes, ...]:
         def keys() -> tuple[bytes, ...]:
             tables = {model._meta.db_table for model in apps.get_models(include_auto_created=True)}
+            rows = {row_of(table, n) for table in tables for n in (1, 2, 3)}
+            new = {f"{table}{NEW}" for table in tables}
             return transaction_of(connections[self.alias]).database.stamp_keys(
-                {EVERYTHING, *tables}
+                {EVERYTHING, *tables, *rows, *new}
             )
 
         return self.workers[0].do(keys)

@@ -27,6 +27,18 @@ def get_author(alias: str, n: int) -> Any:
     return found and (found.name, found.mentor_id)
 
 
+def get_genre(alias: str, n: int) -> Any:
+    return list(_("Genre", alias).filter(pk=n).values_list("name", flat=True))
+
+
+def get_authors(alias: str, n: int) -> Any:
+    return sorted((pk, found.name) for pk, found in _("Author", alias).in_bulk([n, 3]).items())
+
+
+def get_place(alias: str, n: int) -> Any:
+    return _("Place", alias).filter(pk=n, name__startswith="place").exists()
+
+
 def with_author_and_publisher(alias: str, n: int) -> Any:
     found = _("Book", alias).select_related("author__mentor", "publisher").order_by("pk")
     return [
@@ -143,6 +155,9 @@ def raw_cursor(alias: str, n: int) -> Any:
 QUERIES: tuple[Query, ...] = (
     books_of_author,
     get_author,
+    get_authors,
+    get_genre,
+    get_place,
     with_author_and_publisher,
     with_genres,
     books_of_genre,

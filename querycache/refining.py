@@ -1,0 +1,103 @@
+"""Which queries and writes are about certain rows of a table, as text and schema prove it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from querycache.catalogue import UPDATE, Catalogue, Change
+from querycache.rawsql import Kind, Statement
+from querycache.rawsql.keyed import keyed_by
+from querycache.rows import MOST_ROWS, Keyed, Refined
+
+
+def rows_read(
+    catalogue: Catalogue, statement: Statement, sql: str, vendor: str, tables: Iterable[str]
+) -> Keyed | None:
+    """Tell which rows of its only table a query reads.
+
+    Args:
+        catalogue: of the database.
+        statement: what the text says.
+        sql: the text.
+        vendor: `connection.vendor`.
+        tables: everything that the query depends on.
+
+    Returns:
+        None where it may read any row.
+    """
+    if statement.functions or statement.qualifiers or len(statement.reads) != 1:
+        return None
+    # A view, a partition and a table whose policy reads others depend on more.
+    if statement.reads != frozenset(tables):
+        return None
+    (table,) = statement.reads
+    return _keyed(catalogue, sql, vendor, table)
+
+
+def rows_written(
+    catalogue: Catalogue,
+    statement: Statement,
+    sql: str,
+    vendor: str,
+    changes: frozenset[Change],
+) -> Refined | None:
+    """Tell which rows of its only table a statement writes.
+
+    Args:
+        catalogue: of the database.
+        statement: what the text says.
+        sql: the text.
+        vendor: `connection.vendor`.
+        changes: what the statement changes itself.
+
+    Returns:
+        None where it may change any row, or the database may answer with such a change.
+    """
+    plain = statement.kind is Kind.WRITE and not (
+        statement.everything
+        or statement.reads
+        or statement.functions
+        or statement.qualifiers
+        or statement.temporary
+        or len(statement.writes) != 1
+    )
+    if not plain:
+        return None
+    (table,) = statement.writes
+    if not _has_rows(catalogue, table):
+        return None
+    answered = catalogue.answered(changes)
+    if answered is None or table in answered:
+        return None
+    if not (statement.updates or statement.deletes):
+        return Refined(table, None) if statement.inserts == statement.writes else None
+    if statement.inserts:
+        # A row that was there may have been changed or replaced.
+        return None
+    if statement.updates and any(
+        action.kind == "trigger" and UPDATE in action.events
+        for action in catalogue.facts.actions.get(table, ())
+    ):
+        # It may give the row another key.
+        return None
+    keyed = _keyed(catalogue, sql, vendor, table)
+    return None if keyed is None else Refined(table, keyed)
+
+
+def _has_rows(catalogue: Catalogue, table: str) -> bool:
+    """Tell whether rows of a table can be told apart, and it is no more than a table."""
+    facts = catalogue.facts
+    return (
+        table in facts.primary_keys
+        and table not in facts.relations
+        and table not in facts.untransacted
+        and table not in catalogue.depends
+    )
+
+
+def _keyed(catalogue: Catalogue, sql: str, vendor: str, table: str) -> Keyed | None:
+    if not _has_rows(catalogue, table):
+        return None
+    key = catalogue.facts.primary_keys[table]
+    found = keyed_by(sql, vendor, table, key.column, MOST_ROWS)
+    return None if found is None else Keyed(table, key.kind, *found)

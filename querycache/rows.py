@@ -1,0 +1,214 @@
+"""Rows as dependencies: the names of their stamps, and which of them a statement is about.
+
+A table has one stamp for everything that depends on it as a whole. Besides, it has
+
+- one that changes with every write which is not known to be about certain rows alone (`ALL`),
+- a fixed number of buckets: the rows whose primary keys fall into one share its stamp,
+- one for new rows (`NEW`).
+
+A result that is made of certain rows, and has every one of them, depends on `ALL` and on their
+buckets. One that lacks a row depends on `NEW` as well, since nobody knows the key of a new row
+before it is there. `docs/explanation/protocol.md` says why that is right.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from querycache.keys import ELSEWHERE, EVERYTHING
+
+#: Stamps of a table's rows. More of them keep more rows apart, and each of them has to be made
+#: known to a store anew that has lost it. A prime, so that keys in even steps use them all.
+BUCKETS = 251
+
+#: Rows of one statement, and of one table in a transaction, that are told apart.
+MOST_ROWS = 8
+
+#: Kinds of primary keys: those whose equality is the same in Python as in every database.
+INTEGER = "integer"
+UUID = "uuid"
+
+# No table's name holds it, and only names of other databases' tables begin with it (`ELSEWHERE`).
+_OF = "\0"
+ALL = f"{_OF}*"
+NEW = f"{_OF}+"
+
+#: Begins the stamps that an entry made of certain rows was sealed under; a stamp begins otherwise.
+SEAL = b"R"
+
+_HEX = re.compile(
+    r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE
+)
+
+
+def table_of(change: str) -> str:
+    """Return the table of a change: of all its rows, of some, or of new ones."""
+    return change if change.startswith(ELSEWHERE) else change.partition(_OF)[0]
+
+
+def row_of(table: str, bucket: int) -> str:
+    """Return what stands for the rows of a bucket, as a change and as a dependency."""
+    return f"{table}{_OF}{bucket}"
+
+
+def dependencies_of(change: str) -> tuple[str, ...]:
+    """Return the dependencies whose stamps change with a change."""
+    if change == EVERYTHING:
+        return (change,)
+    table = table_of(change)
+    return table, (f"{table}{ALL}" if change == table else change)
+
+
+def merged(changes: frozenset[str], more: frozenset[str]) -> frozenset[str]:
+    """Return the changes of a transaction; a table of which many rows change has changed whole."""
+    if more <= changes:
+        return changes
+    changes |= more
+    if len(changes) <= MOST_ROWS:
+        return changes
+    rows: dict[str, int] = {}
+    for change in changes:
+        rows[table_of(change)] = rows.get(table_of(change), 0) + 1
+    whole = {table for table, count in rows.items() if count > MOST_ROWS or table in changes}
+    return frozenset(whole) | {change for change in changes if table_of(change) not in whole}
+
+
+def bucket_of(value: Any, kind: str) -> int | None:
+    """Return the bucket of a primary key's value; None where the database may read it otherwise."""
+    if kind == INTEGER:
+        # MySQL compares a number with the text '1 and more', and SQLite 1 with 1.0.
+        if isinstance(value, int) and type(value) is not bool:
+            return int.__mod__(value, BUCKETS)
+    elif isinstance(value, uuid.UUID):
+        return value.int % BUCKETS
+    elif type(value) is str and _HEX.fullmatch(value) is not None:
+        # However it is spelled, since columns of text may compare without case.
+        return int(value.replace("-", ""), 16) % BUCKETS
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """A statement that is about no rows of its only table but those that a primary key names.
+
+    Args:
+        table: the table.
+        kind: of its primary key.
+        first: the place among the parameters of the first value.
+        count: how many values there are.
+        total: how many parameters the statement has.
+    """
+
+    table: str
+    kind: str
+    first: int
+    count: int
+    total: int
+
+    def values(self, params: Any) -> Sequence[Any] | None:
+        """Return the values of the primary key; None where parameters are given otherwise."""
+        if (type(params) is tuple or type(params) is list) and len(params) == self.total:
+            return params[self.first : self.first + self.count]
+        return None
+
+    def rows(self, params: Any) -> int:
+        """Return how many rows a result has that lacks none."""
+        return 1 if self.count == 1 else len(set(self.values(params) or ()))
+
+    def buckets(self, params: Any) -> list[int] | None:
+        """Return the buckets of the rows, sorted; None where they cannot be told."""
+        found = set()
+        for value in self.values(params) or ():
+            bucket = bucket_of(value, self.kind)
+            if bucket is None:
+                return None
+            found.add(bucket)
+        return sorted(found) or None
+
+
+@dataclass(frozen=True, slots=True)
+class Refined:
+    """A write to one table that is not about all of its rows.
+
+    Args:
+        table: the table.
+        keyed: which rows; None: new ones.
+    """
+
+    table: str
+    keyed: Keyed | None
+
+    def changes(self, writes: frozenset[str], params: Any) -> frozenset[str]:
+        """Return what a statement changes when it runs with some parameters.
+
+        Args:
+            writes: the tables that it changes, and those that the database changes in turn.
+            params: the parameters.
+        """
+        if self.keyed is None:
+            mine: Iterable[str] = (f"{self.table}{NEW}",)
+        else:
+            buckets = self.keyed.buckets(params)
+            if buckets is None:
+                return writes
+            mine = (row_of(self.table, bucket) for bucket in buckets)
+        return (writes - {self.table}).union(mine)
+
+
+def seal_of(found: Sequence[bytes | None]) -> bytes:
+    """Return what an entry that has every row which was asked for is sealed under.
+
+    Args:
+        found: the stamps, that of `NEW` last, on which it does not depend.
+
+    Raises:
+        TypeError: a stamp is absent.
+    """
+    return SEAL + b"".join(found[:-1])  # type: ignore[arg-type]
+
+
+class RowKeys:
+    """The keys of the stamps of one table's rows.
+
+    Args:
+        table: the table.
+        key: returns the key of a dependency's stamp.
+    """
+
+    __slots__ = ("_each", "_key", "_new", "_start", "_table")
+
+    def __init__(self, table: str, key: Callable[[str], bytes]) -> None:
+        self._table = table
+        self._key = key
+        self._start = (key(EVERYTHING), key(f"{table}{ALL}"))
+        self._new = key(f"{table}{NEW}")
+        # Bucket → the keys of a result of one row in it; there are no more than buckets.
+        self._each: dict[int, tuple[bytes, ...]] = {}
+
+    def of(self, keyed: Keyed, params: Any) -> tuple[bytes, ...] | None:
+        """Return the keys of the stamps that a query's result depends on, that of `NEW` last.
+
+        Args:
+            keyed: which rows it is made of.
+            params: its parameters.
+
+        Returns:
+            None where it depends on the table as a whole.
+        """
+        buckets = keyed.buckets(params)
+        if buckets is None:
+            return None
+        if len(buckets) > 1:
+            return (*self._start, *map(self._bucket, buckets), self._new)
+        found = self._each.get(buckets[0])
+        if found is None:
+            found = (*self._start, self._bucket(buckets[0]), self._new)
+            self._each[buckets[0]] = found
+        return found
+
+    def _bucket(self, bucket: int) -> bytes:
+        return self._key(row_of(self._table, bucket))
