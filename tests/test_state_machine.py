@@ -21,7 +21,6 @@ from querycache.cache import QueryCache
 from querycache.dependencies import Database
 from querycache.leases import Lease
 from querycache.overlay import Overlay
-from querycache.reads import Read
 from querycache.rows import NEW, Refined, table_of
 from querycache.stamps import TOKEN_BYTES
 from querycache.transactions import Transaction
@@ -169,11 +168,6 @@ def without_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("querycache.schema.dependencies_of", lambda change: (table_of(change),))
 
 
-def without_new_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A result that lacks a row is kept like one that has it."""
-    monkeypatch.setattr(Read, "lacks_none", lambda self, result: self.rows > 0)
-
-
 def without_raw_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Writes through cursors are not looked at; see `RAW_SQL`."""
 
@@ -191,7 +185,6 @@ SQLITE, POSTGRESQL = ("sqlite_wal", "memory"), ("postgresql", "memory")
         (*SQLITE, without_savepoints),
         (*SQLITE, without_rows),
         (*SQLITE, without_all_rows),
-        (*SQLITE, without_new_rows),
         (*SQLITE, without_raw_writes),
         pytest.param(*POSTGRESQL, without_own_view, marks=pytest.mark.slow),
         pytest.param(*POSTGRESQL, without_stamps_in_the_overlay, marks=pytest.mark.slow),
@@ -199,7 +192,7 @@ SQLITE, POSTGRESQL = ("sqlite_wal", "memory"), ("postgresql", "memory")
     indirect=["database", "store_url"],
     ids=[
         *("announcements", "m2m", "parent", "marks", "savepoints"),
-        *("rows", "all rows", "new rows", "raw"),
+        *("rows", "all rows", "raw"),
         *("own view", "overlay stamps"),
     ],
 )

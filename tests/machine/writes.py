@@ -98,6 +98,14 @@ def rename_genre(alias: str, n: int, v: int) -> None:
     _("Genre", alias).filter(pk=n).update(name=f"genre {v}")
 
 
+def make_genre(alias: str, n: int, v: int) -> None:
+    _genre(alias, n)
+
+
+def delete_genre(alias: str, n: int, v: int) -> None:
+    _("Genre", alias).filter(pk=n).delete()
+
+
 def add_genre(alias: str, n: int, v: int) -> None:
     _book(alias, n).genres.add(_genre(alias, v % 3 + 1))
 
@@ -179,6 +187,8 @@ WRITES: tuple[Write, ...] = (
     bulk_create_reviews,
     delete_reviews,
     rename_genre,
+    make_genre,
+    delete_genre,
     add_genre,
     remove_genre,
     set_genres,

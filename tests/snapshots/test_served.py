@@ -34,8 +34,8 @@ def test_hits(database: str, store_url: str) -> None:
 @stores
 def test_what_is_provably_new_is_stored(database: str, store_url: str) -> None:
     with register_of(database, store_url) as register:
-        query = Publisher.objects.using(register.alias).filter(pk__lte=1)
-        query = query.values_list("pk", "name")
+        first = Publisher.objects.using(register.alias).filter(pk__lte=1)
+        query = first.values_list("pk", "name")
         with transaction.atomic(register.alias):
             assert list(query.all()) == [(1, "old")]
         assert runs(register.alias, lambda: list(query.all())) == []
