@@ -14,6 +14,7 @@ from querycache.rows import Keyed, Refined, RowKeys
 #: Texts, tables and functions that are remembered per database.
 _REMEMBERED = 4096
 
+_Name = TypeVar("_Name")
 _Remembered = TypeVar("_Remembered")
 
 
@@ -136,7 +137,7 @@ class Effect:
         )
 
 
-def remember(memo: dict[str, _Remembered], name: str, value: _Remembered) -> None:
+def remember(memo: dict[_Name, _Remembered], name: _Name, value: _Remembered) -> None:
     """Keep a value by its name; a program that makes up more of them than fit starts afresh."""
     if len(memo) >= _REMEMBERED:
         memo.clear()

@@ -57,28 +57,25 @@ class Read:
         return self.rows > 0 and len(result) == self.rows
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Under:
     """Settled stamps from before a query ran, under which its result may be kept.
 
     Args:
+        everything: the stamp of the whole database, which comes first.
         some: the joined stamps of a result that lacks no row; None where one is not settled.
         whole: of any other result.
     """
 
+    everything: bytes
     some: bytes | None
     whole: bytes | None
-
-    @property
-    def everything(self) -> bytes:
-        """The stamp of the whole database, which comes first."""
-        return (self.some or self.whole or b"")[:SETTLED_BYTES]
 
     def filtered(self, good: Callable[[bytes], bool]) -> Under | None:
         """Return those of the joined stamps that are good, None where none are."""
         some = self.some if self.some is not None and good(self.some) else None
         whole = self.whole if self.whole is not None and good(self.whole) else None
-        return None if some is None and whole is None else Under(some, whole)
+        return None if some is None and whole is None else Under(self.everything, some, whole)
 
     def seal(self, *, lacks_none: bool) -> bytes | None:
         """Return what a result is sealed under; None where it cannot be kept."""
@@ -195,12 +192,13 @@ def _under(cache: QueryCache, query: Read, found: Sequence[bytes | None]) -> Und
     """Return what the result of a query that has not run yet may be kept under, if anything."""
     if not query.rows:
         joined = cache.usable(query.keys, found)
-        return None if joined is None else Under(None, joined)
+        return None if joined is None else Under(joined[:SETTLED_BYTES], None, joined)
     now = cache.settled(query.keys, found)
     if not all(map(stamps.is_settled, now[:-1])):
         return None
     some = b"".join(now[:-1])  # type: ignore[arg-type]
-    return Under(some, some + now[-1] if stamps.is_settled(now[-1]) else None)  # type: ignore[operator]
+    whole = some + now[-1] if stamps.is_settled(now[-1]) else None  # type: ignore[operator]
+    return Under(some[:SETTLED_BYTES], some, whole)
 
 
 def caught_up(transaction: Transaction, settled: Any) -> bool:
@@ -235,7 +233,7 @@ def _run_and_keep(
     # A thread that shares the connection may have written meanwhile, and not committed.
     if noted == transaction.noted and _same_session(transaction, context):
         rows = _rows(result, query.multi)
-        seal = under.seal(lacks_none=query.lacks_none(rows))
+        seal = under.seal(lacks_none=query.lacks_none(rows)) if query.rows else under.whole
         if seal is not None:
             cache.keep(fingerprint, seal, rows)
     return result

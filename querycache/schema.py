@@ -45,6 +45,7 @@ class Schema:
         self._knowledge: Knowledge | None = None
         self._stamp_keys: dict[str, bytes] = {}
         self._row_keys: dict[str, RowKeys] = {}
+        self._changed_keys: dict[frozenset[str], tuple[bytes, ...]] = {}
         #: Read by the compiler without a call: SQL (or a digest of a long one) → plan.
         self.plans: dict[str, Plan] = {}
         #: Read by cursors without a call: SQL (or its digest) → effect, None where there is none.
@@ -68,10 +69,15 @@ class Schema:
         Args:
             changes: tables of which any row may change, and what `rows.Refined` makes of them.
         """
-        found: set[str] = set()
-        for change in changes:
-            found.update(dependencies_of(change))
-        return tuple(map(self.stamp_key, sorted(found)))
+        changes = frozenset(changes)
+        known = self._changed_keys.get(changes)
+        if known is None:
+            found: set[str] = set()
+            for change in changes:
+                found.update(dependencies_of(change))
+            known = tuple(map(self.stamp_key, sorted(found)))
+            remember(self._changed_keys, changes, known)
+        return known
 
     def row_keys(self, table: str) -> RowKeys:
         """Return the keys of the stamps of a table's rows."""
