@@ -134,10 +134,12 @@ def test_values_that_are_much_too_large(database: str, store_url: str) -> None:
         put(stage.store, key, bytes(16) + os.urandom(32 << 20))
         assert register.read() == "old"
         assert register.hit
-        for stamp in register.keys:
+        # Of the database as a whole and of the table; it reads no others.
+        looked_at = register.keys[:2]
+        for stamp in looked_at:
             put(stage.store, stamp, b"W" + bytes(32 << 20))
         assert register.read() == "old"
-        sizes = [len(stamp or b"") for stamp in stage.store.stamps(register.keys)]
+        sizes = [len(stamp or b"") for stamp in stage.store.stamps(looked_at)]
         assert max(sizes) <= 1 + 32
         plant(stage.store, register.keys)
         register.write()
