@@ -42,11 +42,15 @@ _NOW = {
     "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000 AS integer)",
 }
 
+# Both of them: where DDL commits by itself, one is there before the other.
 _EXISTS = {
-    "postgresql": "SELECT 1 WHERE to_regclass('querycache_journal') IS NOT NULL",
-    "mysql": "SELECT 1 FROM information_schema.tables"
-    " WHERE table_schema = DATABASE() AND table_name = 'querycache_journal'",
-    "sqlite": "SELECT 1 FROM sqlite_master WHERE name = 'querycache_journal'",
+    "postgresql": "SELECT 1 WHERE to_regclass('querycache_journal') IS NOT NULL"
+    " AND to_regclass('querycache_store') IS NOT NULL",
+    "mysql": "SELECT 1 FROM DUAL WHERE 2 = (SELECT COUNT(*) FROM information_schema.tables"
+    " WHERE table_schema = DATABASE()"
+    " AND table_name IN ('querycache_journal', 'querycache_store'))",
+    "sqlite": "SELECT 1 WHERE 2 = (SELECT COUNT(*) FROM sqlite_master"
+    " WHERE name IN ('querycache_journal', 'querycache_store'))",
 }
 
 

@@ -105,9 +105,10 @@ class Worker:
         """Compare the cache and the database, now that nobody writes."""
         # What was written last may be as late as anything else.
         time.sleep(self.spec.lag)
-        deadline = time.monotonic() + self.spec.patience
         for writer in range(self.writers):
             for look in self._looks:
+                # Each may depend on stamps that nobody has asked for before.
+                deadline = time.monotonic() + self.spec.patience
                 while not self._agrees_on_a_hit(look, writer):
                     if time.monotonic() > deadline:
                         self.recorder.add(Kind.UNSERVED, self._looks.index(look), 0, 0, 0, 0, 0)
