@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from querycache.debts import Debts
 from querycache.entries import Forged, Sealer, has_all_rows
 from querycache.exceptions import StoreUnavailable
 from querycache.keys import entry_key
-from querycache.leases import Lease, LeaseKeeper
+from querycache.leases import Lease, LeaseKeeper, SeenLeases
 from querycache.near import NearCache
 from querycache.rows import seal_of
 from querycache.serving import Claim
@@ -32,9 +31,6 @@ logger = logging.getLogger("querycache.cache")
 
 #: Bodies above this many bytes are compressed for stores that are reached over a network.
 COMPRESS_ABOVE = 16 * 1024
-
-#: Stamps that are remembered as being written, before it starts afresh.
-MOST_SEEN = 4096
 
 Row = tuple[Any, ...]
 
@@ -80,8 +76,7 @@ class QueryCache:
         self._debts = Debts()
         #: The store answers again, and is being told what it missed: writes go to it already.
         self._paying = False
-        # Stamp → a hash of what it was, and when that was first seen.
-        self._seen_writing: dict[bytes, tuple[int, float]] = {}
+        self._seen = SeenLeases(self.lease)
         self._reported_damage = False
 
     @cached_property
@@ -203,7 +198,8 @@ class QueryCache:
         """Return the stamps, where those that are absent or must have run out were settled."""
         if all(map(stamps.is_settled, found)):
             return found
-        waiting = [key for key, stamp in zip(keys, found, strict=True) if self._overdue(key, stamp)]
+        over = self._seen.over
+        waiting = [key for key, stamp in zip(keys, found, strict=True) if over(key, stamp)]
         if not waiting:
             return found
         try:
@@ -243,21 +239,6 @@ class QueryCache:
             logger.debug("a result is not cached: %s", error)
             return None
         return body if len(body) <= self.config.max_bytes else None
-
-    def _overdue(self, key: bytes, stamp: bytes | None) -> bool:
-        # Asking the store to settle costs a round trip, so a reader waits until leases that it has
-        # watched unchanged for a whole lease must be over; the store's clock then decides.
-        if stamp is None or not stamps.is_writing(stamp):
-            return not stamps.is_settled(stamp)
-        seen = self._seen_writing.get(key)
-        now = time.monotonic()
-        # Of others' making, and perhaps large: a hash of it will do, since the store decides.
-        if seen is None or seen[0] != hash(stamp):
-            if len(self._seen_writing) >= MOST_SEEN:
-                self._seen_writing.clear()
-            self._seen_writing[key] = (hash(stamp), now)
-            return False
-        return now - seen[1] >= self.lease
 
     def _damaged(self, error: Exception) -> None:
         self.counters.damaged += 1

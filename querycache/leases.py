@@ -1,4 +1,4 @@
-"""Leases of writes in flight, and the thread that renews those of long statements."""
+"""Leases of writes in flight, the thread that renews them, and how readers see those of others."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from operator import attrgetter
 
+from querycache import stamps
 from querycache.stamps import TOKEN_BYTES
 from querycache.stores.base import StoreError, StoreUnusable
 
@@ -17,6 +18,9 @@ logger = logging.getLogger("querycache.leases")
 
 #: Renewals in a row whose acknowledgement may come too late before the store counts as failed.
 MOST_RENEWALS = 5
+
+#: Stamps that are remembered as being written, before it starts afresh.
+MOST_SEEN = 4096
 
 #: Seconds of this machine's own clock. Where the kernel offers one that goes on while the machine
 #: sleeps, it is that: the store's clock goes on meanwhile.
@@ -178,3 +182,38 @@ class LeaseKeeper:
             started = lease.tried = clock()
             self._renew(lease.keys, lease.token)
             lease.renewed = started
+
+
+class SeenLeases:
+    """Leases of others, as readers of this process have seen them.
+
+    Asking the store to settle costs a round trip. So a reader waits until leases that it has
+    watched unchanged for a whole lease must be over; the store's clock then decides.
+
+    Args:
+        lease: how long a writer's lease lasts, in seconds.
+    """
+
+    def __init__(self, lease: float) -> None:
+        self._lease = lease
+        # Stamp → a hash of what it was, and when that was first seen.
+        self._stamps: dict[bytes, tuple[int, float]] = {}
+
+    def over(self, key: bytes, stamp: bytes | None) -> bool:
+        """Tell whether the store may be able to settle a stamp.
+
+        Args:
+            key: of the stamp.
+            stamp: as it is now.
+        """
+        if stamp is None or not stamps.is_writing(stamp):
+            return not stamps.is_settled(stamp)
+        seen = self._stamps.get(key)
+        now = time.monotonic()
+        # Of others' making, and perhaps large: a hash of it will do, since the store decides.
+        if seen is None or seen[0] != hash(stamp):
+            if len(self._stamps) >= MOST_SEEN:
+                self._stamps.clear()
+            self._stamps[key] = (hash(stamp), now)
+            return False
+        return now - seen[1] >= self._lease

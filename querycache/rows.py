@@ -119,15 +119,18 @@ class Keyed:
         """Return how many rows a result has that lacks none."""
         return 1 if self.count == 1 else len(set(self.values(params) or ()))
 
-    def buckets(self, params: Any) -> list[int] | None:
+    def buckets(self, params: Any) -> tuple[int, ...] | None:
         """Return the buckets of the rows, sorted; None where they cannot be told."""
-        found = set()
-        for value in self.values(params) or ():
-            bucket = bucket_of(value, self.kind)
-            if bucket is None:
-                return None
-            found.add(bucket)
-        return sorted(found) or None
+        values = self.values(params)
+        if values is None:
+            return None
+        if self.count == 1:
+            # Most queries and writes by key, so nothing is done for them that need not be.
+            only = bucket_of(values[0], self.kind)
+            return None if only is None else (only,)
+        found = {bucket_of(value, self.kind) for value in values}
+        known = sorted(bucket for bucket in found if bucket is not None)
+        return tuple(known) if len(known) == len(found) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,15 +182,15 @@ class RowKeys:
         key: returns the key of a dependency's stamp.
     """
 
-    __slots__ = ("_each", "_key", "_new", "_start", "_table")
+    __slots__ = ("_key", "_known", "_new", "_start", "_table")
 
     def __init__(self, table: str, key: Callable[[str], bytes]) -> None:
         self._table = table
         self._key = key
         self._start = (key(EVERYTHING), key(f"{table}{ALL}"))
         self._new = key(f"{table}{NEW}")
-        # Bucket → the keys of a result of one row in it; there are no more than buckets.
-        self._each: dict[int, tuple[bytes, ...]] = {}
+        # Buckets → the keys of a result of rows in them; those of one row are no more than buckets.
+        self._known: dict[tuple[int, ...], tuple[bytes, ...]] = {}
 
     def of(self, keyed: Keyed, params: Any) -> tuple[bytes, ...] | None:
         """Return the keys of the stamps that a query's result depends on, that of `NEW` last.
@@ -202,12 +205,11 @@ class RowKeys:
         buckets = keyed.buckets(params)
         if buckets is None:
             return None
-        if len(buckets) > 1:
-            return (*self._start, *map(self._bucket, buckets), self._new)
-        found = self._each.get(buckets[0])
+        found = self._known.get(buckets)
         if found is None:
-            found = (*self._start, self._bucket(buckets[0]), self._new)
-            self._each[buckets[0]] = found
+            found = (*self._start, *map(self._bucket, buckets), self._new)
+            if len(buckets) == 1:
+                self._known[buckets] = found
         return found
 
     def _bucket(self, bucket: int) -> bytes:

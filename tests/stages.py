@@ -15,6 +15,7 @@ from querycache import install
 from querycache import stamps as protocol
 from querycache.cache import QueryCache
 from querycache.keys import EVERYTHING
+from querycache.leases import SeenLeases
 from querycache.state import transaction_of
 from querycache.stores.base import Store, StoreOptions
 from querycache.stores.memory import MemoryStore
@@ -122,7 +123,7 @@ class Stage:
         self.keep = cache.keep
         vars(cache)["keep"] = self._keep
         # Readers ask the store at their second look whether leases are over: its clock decides.
-        cache.lease = 0.0
+        cache._seen = SeenLeases(0.0)
         self._stack = ExitStack()
 
     def _keep(self, fingerprint: bytes, joined: bytes, rows: Any) -> None:

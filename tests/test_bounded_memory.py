@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from django.db import connections, transaction
 
-from querycache import cache as cache_module
-from querycache import dependencies, overlay, plans, session
+from querycache import dependencies, leases, overlay, plans, session
 from querycache.cache import QueryCache
 from querycache.dependencies import Database
 from querycache.rawsql import analyse
@@ -74,14 +73,14 @@ def test_names_of_tables_and_functions(
 
 
 def test_stamps_that_are_seen_being_written(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache_module, "MOST_SEEN", 10)
+    monkeypatch.setattr(leases, "MOST_SEEN", 10)
     with staged(database) as stage:
         for number in range(50):
             key = b"k%d" % number
             # As large as a store takes it, and somebody puts it there.
             put(stage.store, key, b"W" + os.urandom(32) * 1000)
             assert stage.cache.usable([key], stage.store.stamps([key])) is None
-            seen = stage.cache._seen_writing
+            seen = stage.cache._seen._stamps
             assert 0 < len(seen) <= 10
             assert all(type(mark) is int for mark, _ in seen.values())
 

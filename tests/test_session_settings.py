@@ -186,12 +186,18 @@ def test_the_commit_of_a_transaction_that_has_failed_takes_its_settings_back(ten
     assert genres(tenants) == fresh_genres(tenants) == ["one"]
 
 
-@postgresql
-def test_a_rollback_to_a_savepoint_takes_settings_back(tenants: str) -> None:
+@pytest.fixture
+def cached(tenants: str) -> None:
+    """The table of each tenant is in the cache."""
     with alias_of(tenants) as other:
         for tenant in ("one", "two"):
             choose(other, tenant)
             reading(other, tenant)
+
+
+@postgresql
+@pytest.mark.usefixtures("cached")
+def test_a_rollback_to_a_savepoint_takes_settings_back(tenants: str) -> None:
     choose(tenants, "one")
     with transaction.atomic(tenants):
         fail(tenants, "two")
@@ -200,11 +206,8 @@ def test_a_rollback_to_a_savepoint_takes_settings_back(tenants: str) -> None:
 
 
 @postgresql
+@pytest.mark.usefixtures("cached")
 def test_what_is_set_for_the_transaction_goes_whatever_else_stands(tenants: str) -> None:
-    with alias_of(tenants) as other:
-        for tenant in ("one", "two"):
-            choose(other, tenant)
-            reading(other, tenant)
     choose(tenants, "two")
     with transaction.atomic(tenants):
         choose(tenants, "one")
@@ -214,12 +217,9 @@ def test_what_is_set_for_the_transaction_goes_whatever_else_stands(tenants: str)
 
 
 @postgresql
+@pytest.mark.usefixtures("cached")
 def test_a_rollback_after_a_raw_commit(tenants: str) -> None:
     """With psycopg 2 each statement after it commits by itself, SET too."""
-    with alias_of(tenants) as other:
-        for tenant in ("one", "two"):
-            choose(other, tenant)
-            reading(other, tenant)
     choose(tenants, "one")
     with pytest.raises(LookupError), transaction.atomic(tenants):  # noqa: PT012
         execute(tenants, "COMMIT")
@@ -229,12 +229,9 @@ def test_a_rollback_after_a_raw_commit(tenants: str) -> None:
 
 
 @postgresql
+@pytest.mark.usefixtures("cached")
 def test_a_rollback_after_a_raw_commit_and_begin(tenants: str) -> None:
     """With psycopg 2 it takes back what came after BEGIN alone, with 3 all since the COMMIT."""
-    with alias_of(tenants) as other:
-        for tenant in ("one", "two"):
-            choose(other, tenant)
-            reading(other, tenant)
     choose(tenants, "one")
     with pytest.raises(LookupError), transaction.atomic(tenants):  # noqa: PT012
         execute(tenants, "COMMIT")

@@ -90,15 +90,10 @@ DATABASES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("store", STORES)
-@pytest.mark.parametrize("database", DATABASES)
-def test_nothing_is_touched_before_the_first_query(
-    tmp_path: Path, database: str, store: str
-) -> None:
-    settings = json.dumps(DATABASES[database]).replace("{folder}", str(tmp_path))
-    url = STORES[store].replace("{folder}", str(tmp_path))
+def answer_of(*arguments: str) -> Any:
+    """Run a new interpreter and return what it prints, which is JSON."""
     done = subprocess.run(
-        [sys.executable, "-c", STARTED, settings, url, "querycache", *HEAVY],
+        [sys.executable, *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -106,7 +101,18 @@ def test_nothing_is_touched_before_the_first_query(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    by_setup, touched, imported, found = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("database", DATABASES)
+def test_nothing_is_touched_before_the_first_query(
+    tmp_path: Path, database: str, store: str
+) -> None:
+    settings = json.dumps(DATABASES[database]).replace("{folder}", str(tmp_path))
+    url = STORES[store].replace("{folder}", str(tmp_path))
+    arguments = ("-c", STARTED, settings, url, "querycache", *HEAVY)
+    by_setup, touched, imported, found = answer_of(*arguments)
     assert by_setup == []
     # Nor by the checks that every command runs.
     assert touched == []
@@ -118,15 +124,6 @@ def test_nothing_is_touched_before_the_first_query(
 
 
 def test_whatever_comes_first_installs_the_cache(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.first_uses", str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found = answer_of("-m", "tests.first_uses", str(tmp_path))
     assert len(found) > 10
     assert found == dict.fromkeys(found, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from types import SimpleNamespace
@@ -50,9 +51,9 @@ class _Replies(Target):
             for end in self._open:
                 end.close()
 
+    @abstractmethod
     def open(self) -> Store:
         """Return a store that is connected to the server by its first call."""
-        raise NotImplementedError
 
     def connected(self) -> socket.socket:
         """Return a connection on which every reply has come."""

@@ -27,7 +27,6 @@ class Spec:
         mishap: what then happens to it.
         lives: operations until the mishap is armed.
         mutant: mechanism of querycache that it goes without; empty: none.
-        slow: seconds that a commit takes longer, at most.
         between: reads of all workers between two writes of a writer, on average.
         lag: seconds that a read may be stale.
         patience: seconds that it waits, at the end, for hits to come.
@@ -43,7 +42,6 @@ class Spec:
     mishap: str = ""
     lives: int = 0
     mutant: str = ""
-    slow: float = 0.0
     between: float = 20.0
     lag: float = 0.0
     patience: float = 10.0

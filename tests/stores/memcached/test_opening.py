@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
 
 from querycache.stores import open_store
 from querycache.stores.base import StoreOptions, StoreUnusable
 from tests.servers import MemcachedServer
+from tests.servers.programs import unvisited
 from tests.stores.memcached.helpers import ENTRY
 
 
@@ -46,6 +45,5 @@ def test_url_that_cannot_be_read(url: str) -> None:
 
 
 def test_opening_connects_to_nothing() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        open_store(f"memcached://127.0.0.1:{probe.getsockname()[1]}", StoreOptions()).close()
+    with unvisited() as port:
+        open_store(f"memcached://127.0.0.1:{port}", StoreOptions()).close()

@@ -16,6 +16,7 @@ from querycache.stores import open_store
 from querycache.stores.base import StoreError, StoreOptions, StoreUnusable
 from querycache.stores.redis import RedisStore
 from tests.servers import RedisServer
+from tests.servers.programs import unvisited
 from tests.stores.redis.helpers import ENTRY, STAMP, open_, plain, until
 
 
@@ -87,7 +88,8 @@ def test_schemes(own: RedisServer, scheme: str) -> None:
 
 
 def test_opening_connects_to_nothing() -> None:
-    open_store("redis://127.0.0.1:1/0", StoreOptions()).close()
+    with unvisited() as port:
+        open_store(f"redis://127.0.0.1:{port}/0", StoreOptions()).close()
 
 
 def test_prefix_with_pattern_characters(own: RedisServer) -> None:
