@@ -57,8 +57,9 @@ def install_for_tests(
 def run_tests(session: nox.Session, *chosen: str, env: dict[str, str] | None = None) -> None:
     """Run pytest; what follows ``--`` on the command line goes to it."""
     session.run("python", "-c", "import django; print('Django', django.get_version())")
-    # Each process starts databases of its own, so more of them than this cost more than they save.
-    processes = ["-n", "auto", "--maxprocesses", "4", "--dist", "worksteal"]
+    # However few processors there are, since tests wait a lot; each process starts databases of its
+    # own, so more of them cost more than they save.
+    processes = ["-n", "4", "--dist", "worksteal"]
     session.run("python", "-m", "pytest", *(session.posargs or [*processes, *chosen]), env=env)
 
 
