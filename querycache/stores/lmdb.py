@@ -268,7 +268,7 @@ class LmdbStore(Store):
 
     def close(self) -> None:
         self._stamps.close()
-        self._entries.files.close()
+        self._entries.close()
 
     def _failed(self, files: Any, error: Exception) -> StoreError:
         if isinstance(error, _broken()):

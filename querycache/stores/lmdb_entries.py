@@ -24,6 +24,7 @@ from struct import Struct
 from typing import Any
 
 from querycache.stores.lmdb_files import environment, lmdb
+from querycache.stores.lmdb_waiting import Item, Waiting
 
 _HEAD = Struct(">QQH")
 _PIECE = Struct(">H")
@@ -66,11 +67,18 @@ class Entries:
         # The size is part of the name, since all users of a file have to agree on it.
         self.files = environment(root, f"entries-{self.size}", self.size)
         self._hits: set[bytes] = set()
+        # One for the environment, as all stores of this process in one folder have one.
+        with self.files.writing:
+            others = (helper for helper in self.files.helpers if isinstance(helper, Waiting))
+            self._waiting = next(others, None) or Waiting(self.files, self._write_all)
 
     def read(self, entry: bytes) -> bytes | None:
         """Return an entry's value; None when there is none, or it has ended."""
         files = self.files
         files.check_process()
+        waits = self._waiting.items.get(entry)
+        if waits is not None:
+            return waits.value if waits.deadline > _now() else None
         with files.reading:
             txn = files.begin()
             try:
@@ -95,23 +103,27 @@ class Entries:
             self.delete(entry)
             return
         deadline = _NEVER if ttl is None else _now() + math.ceil(max(ttl, 0) * 1000)
+        self._waiting.put(entry, Item(value, min(deadline, _NEVER)))
+
+    def _write_all(self, items: dict[bytes, Item]) -> None:
         self.files.leave_deleted()
         for _ in range(_ATTEMPTS):
             with self.files.writing:
                 try:
-                    self._put(entry, value, min(deadline, _NEVER))
+                    self._put(items)
                     return
                 except lmdb.Error as error:
                     if not _full(error):
                         raise
                     self._make_room()
-        # There is no room and none can be made (a full disk, a reader that stands still): an entry
+        # There is no room and none can be made (a full disk, a reader that stands still): entries
         # need not be kept.
 
     def delete(self, entry: bytes) -> None:
         """Drop an entry if it is there."""
         self.files.leave_deleted()
         with self.files.writing, self.files.begin(write=True) as txn:
+            self._waiting.items.pop(entry, None)
             _drop(txn, entry)
 
     def clear(self, start: bytes) -> None:
@@ -119,6 +131,7 @@ class Entries:
         self.files.leave_deleted()
         more = True
         while more:
+            self._waiting.drop(start)
             with self.files.writing, self.files.begin(write=True) as txn:
                 cursor = txn.cursor()
                 more = cursor.set_range(start)
@@ -131,8 +144,14 @@ class Entries:
                         cursor.set_range(start)
                     more = cursor.delete()
 
+    def close(self) -> None:
+        """Write what waits, and let go of the files."""
+        self._waiting.flush_quietly()
+        self.files.close()
+
     def count(self) -> tuple[int, int]:
         """Return the number of entries and the bytes that they take."""
+        self._waiting.flush()
         self.files.leave_deleted()
         with self.files.reading, self.files.begin() as txn:
             cursor = txn.cursor()
@@ -143,20 +162,23 @@ class Entries:
                 there = cursor.next()
             return entries, _bytes(txn.stat())
 
-    def _put(self, entry: bytes, value: bytes, deadline: int) -> None:
+    def _put(self, items: dict[bytes, Item]) -> None:
         with self.files.begin(write=True) as txn:
             stat = txn.stat()
             piece = stat["psize"] - _PAGE_HEADER
             first = piece - _HEAD.size
-            _drop(txn, entry)
+            for entry in items:
+                _drop(txn, entry)
             if _bytes(stat) > self.size * _SHARE:
-                self._evict(txn, len(value) + stat["psize"])
-            parts = range(first, len(value), piece)
-            place = _last_place(txn) + 1
-            txn.put(_ZERO + _PLACE.pack(place), entry)
-            txn.put(entry, _HEAD.pack(deadline, place, len(parts)) + value[:first])
-            for key, at in zip(_pieces(entry, len(parts)), parts, strict=True):
-                txn.put(key, value[at : at + piece])
+                wanted = sum(len(item.value) + stat["psize"] for item in items.values())
+                self._evict(txn, wanted)
+            for place, (entry, item) in enumerate(items.items(), _last_place(txn) + 1):
+                value = item.value
+                parts = range(first, len(value), piece)
+                txn.put(_ZERO + _PLACE.pack(place), entry)
+                txn.put(entry, _HEAD.pack(item.deadline, place, len(parts)) + value[:first])
+                for key, at in zip(_pieces(entry, len(parts)), parts, strict=True):
+                    txn.put(key, value[at : at + piece])
 
     def _evict(self, txn: Any, wanted: int) -> None:
         """Drop the oldest entries until `wanted` bytes are free."""

@@ -113,6 +113,8 @@ class Concurrency(Forks, StoreCase):
             assert theirs in protocol.leases(self._one(store, s))
             store.write(e, b"child", None)
             assert store.read(e, [])[0] == b"child"
+            # What is on its way goes there before a process ends.
+            store.close()
 
         self._in_child(child)
         value, state = store.read(e, [s])

@@ -23,6 +23,7 @@ class TestFolder:
     def test_is_for_its_user_alone(self, store: LmdbStore) -> None:
         store.settle([b"l:s:1"])
         store.write(b"l:e:1", b"v", None)
+        assert store.info().entries == 1
         found = [store.path, *store.path.rglob("*")]
         assert len(found) == 8
         for path in found:
@@ -64,7 +65,6 @@ class TestFolder:
         for call in (
             lambda: store.settle([b"l:s:1"]),
             lambda: store.read(b"l:e:1", [b"l:s:1"]),
-            lambda: store.write(b"l:e:1", b"v", None),
             store.info,
         ):
             with pytest.raises(StoreError, match="chmod 700"):

@@ -1,0 +1,148 @@
+"""Entries are written several at a time, a moment later: who finds them, and who loses them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from querycache.stores import lmdb_waiting
+from querycache.stores.lmdb import LmdbStore
+from querycache.stores.lmdb_waiting import MOST, MOST_BYTES
+from tests.stores.lmdb.helpers import MB, OPTIONS, in_child, until
+
+ENTRY = b"l:e:1"
+
+#: Writes an entry into the folder that it is given, or looks for it there.
+OTHER = f"""
+import sys
+from querycache.stores.base import StoreOptions
+from querycache.stores.lmdb import LmdbStore
+store = LmdbStore(sys.argv[1], StoreOptions(prefix="l"), size={8 * MB})
+if sys.argv[2] == "write":
+    store.write({ENTRY!r}, b"theirs", None)
+else:
+    sys.stdout.write(repr(store.read({ENTRY!r}, [])[0]))
+"""
+
+
+def in_another_process(store: LmdbStore, what: str) -> str:
+    command = [sys.executable, "-c", OTHER, str(store.path), what]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def transactions(store: LmdbStore) -> int:
+    """How many have changed the file so far."""
+    with store._entries.files.begin() as txn:
+        return int(txn.id())
+
+
+@pytest.fixture
+def held(store: LmdbStore, monkeypatch: pytest.MonkeyPatch) -> LmdbStore:
+    """A store whose entries wait for as long as nothing else writes them."""
+    monkeypatch.setattr(lmdb_waiting, "DELAY", 1e6)
+    return store
+
+
+def test_many_share_a_transaction(held: LmdbStore) -> None:
+    before = transactions(held)
+    for number in range(4 * MOST):
+        held.write(b"l:e:%d" % number, b"v", None)
+    assert transactions(held) == before + 4
+    held.write(b"l:e:large", bytes(MOST_BYTES), None)
+    assert transactions(held) == before + 5
+    assert held.info().entries == 4 * MOST + 1
+
+
+def test_what_waits_is_found_by_its_own_process_alone(held: LmdbStore) -> None:
+    before = transactions(held)
+    held.write(ENTRY, b"ours", None)
+    assert held.read(ENTRY, []) == [b"ours"]
+    assert LmdbStore(held.path, OPTIONS, size=8 * MB).read(ENTRY, []) == [b"ours"]
+    assert in_another_process(held, "read") == "None"
+    held.write(ENTRY, b"newer", 3600)
+    assert held.read(ENTRY, []) == [b"newer"]
+    held.write(ENTRY, b"over", 0)
+    assert held.read(ENTRY, []) == [None]
+    assert transactions(held) == before
+
+
+def test_nothing_waits_for_long(store: LmdbStore) -> None:
+    store.write(ENTRY, b"ours", None)
+    until(lambda: in_another_process(store, "read") == "b'ours'", "it waits for ever")
+
+
+def test_what_has_waited_is_written_along_with_the_next(
+    held: LmdbStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held.write(ENTRY, b"ours", None)
+    before = transactions(held)
+    monkeypatch.setattr(lmdb_waiting, "DELAY", 0)
+    held.write(b"l:e:2", b"v", None)
+    assert transactions(held) == before + 1
+    assert in_another_process(held, "read") == "b'ours'"
+
+
+def test_a_process_that_ends_leaves_nothing_waiting(store: LmdbStore) -> None:
+    store.stamps([])
+    in_another_process(store, "write")
+    assert store.read(ENTRY, []) == [b"theirs"]
+
+
+def test_deleted_and_cleared_ones_are_not_written(held: LmdbStore) -> None:
+    elsewhere = b"other:e:1"
+    for entry in (ENTRY, b"l:e:2", elsewhere):
+        held.write(entry, b"v", None)
+    held.delete(ENTRY)
+    assert held.read(ENTRY, []) == [None]
+    held.clear()
+    assert held.read(b"l:e:2", []) == [None]
+    assert held.info().entries == 1
+    assert held.read(elsewhere, []) == [b"v"]
+
+
+def test_a_child_finds_what_waits_and_has_a_thread_of_its_own(store: LmdbStore) -> None:
+    store.write(ENTRY, b"ours", None)
+
+    def child() -> None:
+        assert store.read(ENTRY, [])[0] == b"ours"
+        store.close()
+        store.write(b"l:e:2", b"theirs", None)
+        until(lambda: not store._entries._waiting.items, "nobody writes it")
+        assert len(threading.enumerate()) == 2
+        os._exit(0)
+
+    in_child(child)
+    assert store.read(b"l:e:2", []) == [b"theirs"]
+
+
+def test_a_fork_has_no_other_thread(store: LmdbStore) -> None:
+    store.write(ENTRY, b"ours", None)
+    # From Python 3.12 on a fork with threads warns, and a warning is an error in these tests.
+    in_child(lambda: None)
+    assert "querycache-lmdb" not in {thread.name for thread in threading.enumerate()}
+    assert in_another_process(store, "read") == "b'ours'"
+
+
+def test_without_threads_each_is_written_at_once(
+    held: LmdbStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    held.write(ENTRY, b"ours", None)
+    assert in_another_process(held, "read") == "b'ours'"
+
+
+def test_what_cannot_be_written_is_dropped(held: LmdbStore) -> None:
+    held.stamps([])
+    held.write(ENTRY, b"ours", None)
+    (boot,) = held.path.iterdir()
+    boot.chmod(0o755)
+    held.close()
+    boot.chmod(0o700)
+    assert held.read(ENTRY, []) == [None]
