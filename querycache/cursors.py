@@ -40,7 +40,7 @@ def executing(original: Callable[..., Any]) -> Callable[..., Any]:
     def tracked(self: CursorWrapper, sql: Any, params: Any, *ignored: Any) -> Any:
         transaction = transaction_of(self.db)
         if self.db.vendor == "sqlite":
-            unfinished = transaction.session.opened(self.cursor)
+            unfinished = transaction.session.cursors.opened(self.cursor)
             if unfinished is not None:
                 # Running a statement ends the one that this cursor ran before.
                 try:
@@ -181,4 +181,4 @@ def closing(self: CursorWrapper) -> None:
     self.cursor.close()
     state = self.db.__dict__.get(STATE)
     if state is not None:
-        state.session.closed(self.cursor)
+        state.session.cursors.closed(self.cursor)

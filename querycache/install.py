@@ -60,3 +60,7 @@ def reinstall(*, setting: str, **kwargs: Any) -> None:
     """Follow `django.test.override_settings`; a receiver of `setting_changed`."""
     if setting in ("QUERYCACHE", "CACHES", "DATABASES", "SECRET_KEY"):
         install()
+    elif setting in ("TIME_ZONE", "USE_TZ") and runtime.current is not None:
+        from querycache.state import time_zone_changed
+
+        time_zone_changed()

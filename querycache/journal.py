@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import Error as DjangoError
 
 from querycache.keys import ELSEWHERE, EVERYTHING
+from querycache.questions import connect
 from querycache.rows import table_of
 
 if TYPE_CHECKING:
@@ -322,13 +323,13 @@ def _parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 
 def _run(connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any] | None = None) -> None:
-    connection.ensure_connection()
+    connect(connection)
     with closing(connection.create_cursor()) as cursor:
         cursor.execute(sql, params)
 
 
 def _all(connection: BaseDatabaseWrapper, sql: str) -> Sequence[Any]:
-    connection.ensure_connection()
+    connect(connection)
     with closing(connection.create_cursor()) as cursor:
         cursor.execute(sql, None)
         rows: Sequence[Any] = cursor.fetchall()

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 STATE = "_querycache"
 
 
+def connect(connection: BaseDatabaseWrapper) -> None:
+    """Connect as a cursor of Django's does, and be refused where one would be.
+
+    Test cases that may not use a database refuse a cursor in other words than a bare connection.
+    """
+    if connection.connection is None:
+        connection.cursor().close()
+
+
 # As Django's own cursors: what an event loop may not do is refused before anything is tried.
 @async_unsafe
 @contextmanager
@@ -27,7 +36,7 @@ def question(connection: BaseDatabaseWrapper) -> Iterator[Any]:
     In a transaction that sees one state it is a statement like any other: the database may take
     that state with it.
     """
-    connection.ensure_connection()
+    connect(connection)
     state = connection.__dict__.get(STATE)
     if state is not None:
         state.snapshot.passes(state)

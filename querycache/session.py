@@ -6,18 +6,18 @@ import enum
 import logging
 import os
 import re
-import weakref
 from collections.abc import Callable
 from contextlib import closing, suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from querycache.keys import Unkeyable, dump_parameters
+from querycache.open_cursors import Cursors
+from querycache.questions import connect
 from querycache.rawsql import Statement
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
-    from django.db.backends.utils import CursorWrapper
 
 logger = logging.getLogger("querycache.session")
 
@@ -78,14 +78,13 @@ class Session:
         "_before",
         "_changes",
         "_connection",
-        "_cursors",
         "_deviated",
         "_isolation",
         "_lasting",
         "_local",
-        "_unfinished",
         "autocommit_off",
         "context",
+        "cursors",
         "dirty_reads",
         "temporary",
         "unknown_isolation",
@@ -95,8 +94,8 @@ class Session:
         self._connection = connection
         self._changes: dict[str, bytes] = {}
         self._isolation: Isolation | None = None
-        self._cursors: dict[int, weakref.ref[Any]] = {}
-        self._unfinished: dict[int, tuple[weakref.ref[Any], Callable[[], None]]] = {}
+        #: Those of SQLite, which keep statements open.
+        self.cursors = Cursors()
         #: Whether rows may be read that no stamp speaks of: uncommitted ones of others (a PRAGMA of
         #: SQLite), or those of an attached database.
         self.dirty_reads = False
@@ -133,6 +132,10 @@ class Session:
             kept[1].update(self.temporary)
             self._changes, self.temporary = kept
             self.context = self._digest()
+
+    def renew(self) -> None:
+        """Take note that Django's settings of the connection have changed."""
+        self.context = self._digest()
 
     # -- settings ------------------------------------------------------------------------------
 
@@ -250,6 +253,8 @@ class Session:
             settings.get("USER"),
             _plain(settings.get("OPTIONS")),
             connection.timezone_name,
+            # Says whether drivers hand out times with a zone.
+            connection.timezone,
             # In the order in which they were made: RESET ALL and SET SESSION AUTHORIZATION change
             # what other statements have set, SET SCHEMA is another word for SET search_path.
             list(self._changes.items()),
@@ -299,7 +304,7 @@ class Session:
         else:
             return Isolation.OTHER
         try:
-            connection.ensure_connection()
+            connect(connection)
             # SHOW is no question: no database takes the state of a transaction with it.
             with closing(connection.create_cursor()) as cursor:
                 cursor.execute(sql)
@@ -319,58 +324,10 @@ class Session:
         if vendor == "sqlite":
             # In WAL mode a cursor that is still being read keeps the whole connection in the state
             # of its first row: https://www.sqlite.org/isolation.html
-            return not self.dirty_reads and not self.reading()
+            return not self.dirty_reads and not self.cursors.reading()
         if vendor == "mysql":
             return self.isolation is not Isolation.OTHER
         return True
-
-    # -- cursors (SQLite) ----------------------------------------------------------------------
-
-    def opened(self, cursor: Any) -> Callable[[], None] | None:
-        """Note a cursor that may keep a statement open.
-
-        Returns:
-            What waits for the end of the statement that the cursor ran before, if anything does.
-        """
-        self._cursors[id(cursor)] = weakref.ref(cursor)
-        found = self._unfinished.pop(id(cursor), None) if self._unfinished else None
-        return None if found is None else found[1]
-
-    def closed(self, cursor: Any) -> None:
-        """Note that a cursor was closed."""
-        self._cursors.pop(id(cursor), None)
-        if self._unfinished:
-            self.finish(cursor)
-
-    def finish_with(self, wrapper: CursorWrapper, end: Callable[[], None]) -> None:
-        """Call `end` once the statement of a cursor is over: closed, used again, or dropped."""
-        cursor = wrapper.cursor
-
-        def dropped(_: object) -> None:
-            cursor.close()
-            self.finish(cursor)
-
-        self._unfinished[id(cursor)] = (weakref.ref(wrapper, dropped), end)
-
-    def finish(self, cursor: Any) -> None:
-        """Call what waits for the end of a cursor's statement."""
-        found = self._unfinished.pop(id(cursor), None)
-        if found is not None:
-            found[1]()
-
-    def finish_all(self) -> None:
-        """Call everything that waits: the connection is gone, and its statements with it."""
-        while self._unfinished:
-            self._unfinished.popitem()[1][1]()
-
-    def reading(self, besides: Any = None) -> bool:
-        """Tell whether a cursor may still be read, be it not the one that is given."""
-        if self._cursors:
-            # A cursor that was dropped without a close is closed by its finalizer.
-            for name, cursor in list(self._cursors.items()):
-                if cursor() is None:
-                    del self._cursors[name]
-        return any(name != id(besides) for name in self._cursors)
 
 
 def _put_last(changes: dict[str, bytes], name: str, digest: bytes) -> None:

@@ -109,7 +109,7 @@ def connecting(connection: BaseDatabaseWrapper) -> None:
     """Start afresh: Django is about to open a new driver connection."""
     old: Transaction | None = connection.__dict__.pop(STATE, None)
     if old is not None:
-        old.session.finish_all()
+        old.session.cursors.finish_all()
         old.over()
 
 
@@ -123,6 +123,17 @@ def connected(connection: BaseDatabaseWrapper) -> None:
         installed = runtime.current
         if installed is not None and not connection.is_in_memory_db():  # type: ignore[attr-defined]
             state.database = installed.database(connection, installed.identity(connection))
+
+
+def time_zone_changed() -> None:
+    """Take note that settings say another time zone, or whether times have one at all."""
+    for connection in connections.all(initialized_only=True):
+        # As Django's own receiver does, which may come later.
+        for name in ("timezone", "timezone_name"):
+            connection.__dict__.pop(name, None)
+        state: Transaction | None = connection.__dict__.get(STATE)
+        if state is not None:
+            state.session.renew()
 
 
 def forked() -> None:

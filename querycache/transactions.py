@@ -289,7 +289,9 @@ class Transaction:
         vendor = self.connection.vendor
         # MySQL's may say WITH CONSISTENT SNAPSHOT. In SQLite's WAL mode a cursor that is still
         # being read has the connection see the state of its first row.
-        if vendor == "mysql" or (vendor == "sqlite" and self.session.reading(wrapper.cursor)):
+        if vendor == "mysql" or (
+            vendor == "sqlite" and self.session.cursors.reading(wrapper.cursor)
+        ):
             self.snapshot.lose()
 
     def _follow(self, statement: Statement, sql: str | None, params: Any) -> None:

@@ -50,7 +50,7 @@ def current(
 def _sees_commits(transaction: Transaction, *, proven: bool) -> bool:
     """Tell whether a statement on the connection sees what is committed, and breaks nothing."""
     if not transaction.open:
-        return not transaction.session.reading()
+        return not transaction.session.cursors.reading()
     if transaction.written and transaction.connection.vendor == "sqlite":
         # It holds the only lock for writing.
         return True

@@ -113,7 +113,7 @@ def run_alone(
         raise
     if transaction.connection.vendor == "sqlite" and wrapper.description is not None:
         # INSERT … RETURNING commits once its rows are fetched or its cursor is closed.
-        transaction.session.finish_with(wrapper, write.end)
+        transaction.session.cursors.finish_with(wrapper, write.end)
     else:
         write.end()
     return result

@@ -42,7 +42,7 @@ def suite_environment(settings: dict[str, object], store: str) -> dict[str, str]
 
 
 def run(
-    settings: dict[str, object], store: str, *options: str, module: str = "cases", tests: int = 21
+    settings: dict[str, object], store: str, *options: str, module: str = "cases", tests: int = 22
 ) -> None:
     done = subprocess.run(
         [

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from django.db import connections, transaction
 from django.db.models.expressions import RawSQL
+from django.test import override_settings
 
 import querycache
 from querycache.cache import QueryCache
@@ -147,6 +149,21 @@ def test_a_time_zone(database: str, m: Library) -> None:
     assert list(published.all()) == ["2001-01-01 10:01:01.000001+09"]
     run(database, "SET TIME ZONE 'UTC'")
     assert list(published.all()) == ["2001-01-01 01:01:01.000001+00"]
+
+
+@on_postgresql
+@pytest.mark.parametrize("inside", [False, True], ids=["autocommit", "atomic"])
+def test_django_settings_of_time_zones(m: Library, inside: bool) -> None:
+    # Whether it is handed out with a zone is up to Django's settings, not to the database's.
+    published = m.Book.filter(pk=1).values_list("published", flat=True)
+    with transaction.atomic(using=m.alias) if inside else nullcontext():
+        for use_tz in (True, False, True):
+            with override_settings(USE_TZ=use_tz):
+                (first,) = published.all()
+                assert first is not None
+                assert (first.tzinfo is not None) is use_tz
+                assert list(published.all()) == [first]
+                assert querycache.explain(published).hit or inside
 
 
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)

@@ -136,6 +136,16 @@ class Loop(SimpleTestCase):
             list(Genre.objects.all())
 
 
+class Refused(SimpleTestCase):
+    """Which may reach no database, connected or not."""
+
+    @override_settings(SECRET_KEY="of the refused" * 5)
+    def test_a_query_is_refused_in_the_words_that_it_is_refused_in_without_the_cache(self) -> None:
+        connection.close()
+        with self.assertRaisesMessage(AssertionError, "Database queries to 'default' are not"):
+            list(Genre.objects.all())
+
+
 class Live(LiveServerTestCase):
     """A server in another thread, which shares an in-memory database's connection."""
 
