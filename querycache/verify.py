@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
 
 from querycache import codec
 from querycache.cache import Row
@@ -13,9 +15,14 @@ logger = logging.getLogger("querycache.verify")
 
 _SHOWN_ROWS = 5
 
+# In a tuple, since freezegun puts classes of its own in the place of these names in every module.
+_MOMENTS = (datetime, date)
+
 
 def same_rows(cached: Sequence[Row], fresh: Sequence[Row], *, ordered: bool) -> bool:
     """Tell whether two results are the same, values and types.
+
+    A date of a subclass, as SQLite's driver makes them under freezegun, is the date that it equals.
 
     Args:
         cached: rows from the cache.
@@ -26,6 +33,7 @@ def same_rows(cached: Sequence[Row], fresh: Sequence[Row], *, ordered: bool) -> 
         return False
     try:
         # Encoding makes NaN equal to itself and True different from 1.
+        fresh = [tuple(map(_plain, row)) for row in fresh]
         if codec.encode(cached) == codec.encode(fresh):
             return True
         if ordered:
@@ -36,6 +44,19 @@ def same_rows(cached: Sequence[Row], fresh: Sequence[Row], *, ordered: bool) -> 
     except codec.Unencodable:
         # The cached rows came out of the codec, so the database now gives another type.
         return False
+
+
+def _plain(value: Any) -> Any:
+    """Return the date or datetime that a value of a subclass stands for, any other as it is."""
+    moment, day = _MOMENTS
+    if not isinstance(value, day) or type(value) in _MOMENTS:
+        return value
+    if isinstance(value, moment):
+        plain: Any = moment.combine(value.date(), value.timetz())
+    else:
+        plain = day(value.year, value.month, value.day)
+    # A subclass may hold more than its base can say.
+    return plain if plain == value else value
 
 
 def report_difference(

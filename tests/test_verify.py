@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connections, transaction
@@ -226,6 +228,45 @@ def test_what_counts_as_the_same() -> None:
     ):
         assert not same_rows(cached, fresh, ordered=False)
     assert not same_rows([(1,), (2,)], [(2,), (1,)], ordered=True)
+
+
+class FakeDate(date):
+    """As freezegun has drivers make them."""
+
+
+class FakeDatetime(datetime):
+    """As freezegun has drivers make them."""
+
+
+class FinerDatetime(datetime):
+    """Holds more than a datetime."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FinerDatetime) and super().__eq__(other)
+
+    __hash__ = datetime.__hash__
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_a_date_of_a_subclass_is_the_date_that_it_equals(*, ordered: bool) -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    # The hour that comes twice.
+    late = (2026, 10, 25, 2, 30, 0, 5)
+
+    def same(cached: object, fresh: object) -> bool:
+        return same_rows([(cached, 1), (None, 2)], [(fresh, 1), (None, 2)], ordered=ordered)
+
+    assert same(date(2026, 1, 2), FakeDate(2026, 1, 2))
+    assert same(datetime(*late), FakeDatetime(*late))
+    assert same(datetime(*late, tzinfo=zone, fold=1), FakeDatetime(*late, tzinfo=zone, fold=1))
+    assert not same(date(2026, 1, 2), FakeDate(2026, 1, 3))
+    assert not same(date(2026, 1, 2), FakeDatetime(2026, 1, 2))
+    assert not same(datetime(2026, 1, 2), FakeDate(2026, 1, 2))
+    assert not same(datetime(*late), FakeDatetime(*late[:-1], 6))
+    assert not same(datetime(*late), FakeDatetime(*late, tzinfo=zone))
+    assert not same(datetime(*late, tzinfo=UTC), FakeDatetime(*late, tzinfo=zone))
+    assert not same(datetime(*late, tzinfo=zone), FakeDatetime(*late, tzinfo=zone, fold=1))
+    assert not same(datetime(*late), FinerDatetime(*late))
 
 
 @everywhere

@@ -44,7 +44,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("project", choices=sorted(PROJECTS))
     parser.add_argument("--store", choices=STORES, default="memory")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "projects")
-    parser.add_argument("labels", nargs="*", help="tests of the project; none: all")
+    parser.add_argument("labels", nargs="*", help="tests; none: those that projects.toml names")
     return parser.parse_args()
 
 
@@ -64,7 +64,8 @@ def main() -> int:
     else:
         source = source_of(name, folder / "source") / spec.get("folder", "")
         path, command, env = spec.get("path", []), spec["run"], spec.get("env", {})
-    command = [sys.executable, str(HERE / "launch.py"), *command, *options.labels]
+    labels = options.labels or spec.get("labels", [])
+    command = [sys.executable, str(HERE / "launch.py"), *command, *labels]
     with contextlib.ExitStack() as stack:
         servers = Servers(stack, folder)
         if spec.get("database") == "postgresql":
