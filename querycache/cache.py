@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("querycache.cache")
 
 #: Bodies above this many bytes are compressed for stores that are reached over a network.
-COMPRESS_ABOVE = 16 * 1024
+COMPRESS_ABOVE = 64 * 1024
 
 Row = tuple[Any, ...]
 

@@ -28,23 +28,29 @@ def executing(original: Callable[..., Any]) -> Callable[..., Any]:
         if runtime.current is None:
             return original(self, sql, params, *ignored)
         try:
-            if sql is local.trusted:
-                transaction = transaction_of(self.db)
+            transaction = transaction_of(self.db)
+            if sql is local.trusted or (
+                # What does nothing but return rows; SQLite's cursors are tracked all the same.
+                type(sql) is str
+                and transaction.database.effects.get(sql, transaction) is None
+                and self.db.vendor != "sqlite"
+            ):
                 transaction.snapshot.passes(transaction)
                 return original(self, sql, params, *ignored)
-            return tracked(self, sql, params, *ignored)
+            return tracked(transaction, self, sql, params, *ignored)
         except BaseException:
             transaction_of(self.db).failed()
             raise
 
-    def tracked(self: CursorWrapper, sql: Any, params: Any, *ignored: Any) -> Any:
-        transaction = transaction_of(self.db)
+    def tracked(
+        transaction: Transaction, self: CursorWrapper, sql: Any, params: Any, *ignored: Any
+    ) -> Any:
         if self.db.vendor == "sqlite":
             unfinished = transaction.session.cursors.opened(self.cursor)
             if unfinished is not None:
                 # Running a statement ends the one that this cursor ran before.
                 try:
-                    return tracked(self, sql, params, *ignored)
+                    return tracked(transaction, self, sql, params, *ignored)
                 finally:
                     unfinished()
         effect = _effect(transaction, sql, self)

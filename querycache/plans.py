@@ -72,11 +72,10 @@ class Plan:
             The keys of the stamps, and how many rows it has if it lacks none of those that it is
             made of: then it does not depend on the last stamp. 0 where it may be made of any rows.
         """
+        found = None
         if self.keyed is not None and self.row_keys is not None:
             found = self.row_keys.of(self.keyed, params)
-            if found is not None:
-                return found, self.keyed.rows(params)
-        return self.stamp_keys, 0
+        return (self.stamp_keys, 0) if found is None else found
 
 
 @dataclass(frozen=True, slots=True)

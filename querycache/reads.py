@@ -16,7 +16,6 @@ from querycache.leases import clock
 from querycache.overlay import Seen
 from querycache.plans import Plan
 from querycache.rows import SEAL
-from querycache.runtime import runtime
 from querycache.session import Isolation
 from querycache.stamps import SETTLED_BYTES
 from querycache.state import transaction_of
@@ -90,15 +89,14 @@ def fingerprint_of(transaction: Transaction, plan: Plan, params: Any, multi: boo
     Raises:
         Unkeyable: a parameter cannot be written whole.
     """
-    connection = transaction.connection
-    context = b"M" if multi else b"S"
+    shape = b"M" if multi else b"S"
     # Schema-per-tenant packages keep the tenant here.
-    schema = connection.__dict__.get("schema_name")
-    installed = runtime.current
-    if schema is not None or (installed is not None and installed.context is not None):
-        tenant = None if installed is None or installed.context is None else installed.context
-        context += dump_parameters((schema, None if tenant is None else tenant(connection)))
-    return b"".join((plan.digest, transaction.session.context, context, dump_parameters(params)))
+    schema = transaction.connection.__dict__.get("schema_name")
+    tenant = transaction.tenant
+    if schema is not None or tenant is not None:
+        given = None if tenant is None else tenant(transaction.connection)
+        shape += dump_parameters((schema, given))
+    return b"".join((plan.digest, transaction.session.context, shape, dump_parameters(params)))
 
 
 def with_session(transaction: Transaction) -> Transaction:
@@ -115,7 +113,8 @@ def with_session(transaction: Transaction) -> Transaction:
 
 def read(transaction: Transaction, query: Read) -> Any:
     """Answer a cacheable query in the shape that compilers return rows in."""
-    transaction = with_session(transaction)
+    if transaction.connection.connection is None:
+        transaction = with_session(transaction)
     cache = transaction.cache
     plan = query.plan
     session = transaction.session

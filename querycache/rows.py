@@ -189,28 +189,34 @@ class RowKeys:
         self._key = key
         self._start = (key(EVERYTHING), key(f"{table}{ALL}"))
         self._new = key(f"{table}{NEW}")
-        # Buckets → the keys of a result of rows in them; those of one row are no more than buckets.
-        self._known: dict[tuple[int, ...], tuple[bytes, ...]] = {}
+        # Bucket → the keys of a result of rows in it.
+        self._known: dict[int, tuple[bytes, ...]] = {}
 
-    def of(self, keyed: Keyed, params: Any) -> tuple[bytes, ...] | None:
-        """Return the keys of the stamps that a query's result depends on, that of `NEW` last.
+    def of(self, keyed: Keyed, params: Any) -> tuple[tuple[bytes, ...], int] | None:
+        """Return what a query's result depends on.
 
         Args:
             keyed: which rows it is made of.
             params: its parameters.
 
         Returns:
+            The keys of the stamps, that of `NEW` last, and how many rows it has if it lacks none;
             None where it depends on the table as a whole.
         """
+        if keyed.count == 1 and type(params) is tuple and len(params) == keyed.total:
+            # Most queries by key, so that nothing is called for them: see `bucket_of`.
+            value = params[keyed.first]
+            if type(value) is int and keyed.kind == INTEGER:
+                known = self._known.get(value % BUCKETS)
+                if known is not None:
+                    return known, 1
         buckets = keyed.buckets(params)
         if buckets is None:
             return None
-        found = self._known.get(buckets)
-        if found is None:
-            found = (*self._start, *map(self._bucket, buckets), self._new)
-            if len(buckets) == 1:
-                self._known[buckets] = found
-        return found
+        found = (*self._start, *map(self._bucket, buckets), self._new)
+        if len(buckets) == 1:
+            found = self._known.setdefault(buckets[0], found)
+        return found, keyed.rows(params)
 
     def _bucket(self, bucket: int) -> bytes:
         return self._key(row_of(self._table, bucket))

@@ -164,6 +164,7 @@ def _attach(
         connection, installed.cache, installed.database(connection, identity), session
     )
     state.replica = replica
+    state.tenant = installed.context
     state.serves = installed.serves(connection)
     state.tracks = state.serves or installed.tracks(connection, identity)
     if old is not None:

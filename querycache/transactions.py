@@ -61,6 +61,7 @@ class Transaction:
         "serves",
         "session",
         "snapshot",
+        "tenant",
         "tracks",
         "unannounced",
         "written",
@@ -83,10 +84,12 @@ class Transaction:
         self.written: dict[str, int] = {}
         #: What is announced at the commit: those tables, or which of their rows.
         self.changes: frozenset[str] = frozenset()
-        #: Whether reads of this alias are cached, and whether its writes matter (see `DATABASES`).
+        #: Whether reads of this alias are cached, and whether its writes matter: `DATABASES`.
         self.serves = self.tracks = True
         #: What the database follows, and how far behind; None: it is the one that is written.
         self.replica: Replica | None = None
+        #: Tells the tenant, see `CONTEXT`; None where the project has none.
+        self.tenant: Callable[[BaseDatabaseWrapper], Any] | None = None
         #: A transaction was begun by a raw BEGIN.
         self.manual = False
         #: Nobody can tell whether the transaction is still open.
