@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import django
 
-from querycache import functions, keys
+from querycache import keys
 from querycache.catalogue import (
     DELETE,
     INSERT,
@@ -22,12 +22,10 @@ from querycache.plans import Effect, Knowledge, Plan, remember
 from querycache.rawsql import Kind, Statement, analyse, table_name
 from querycache.refining import rows_read, rows_written
 from querycache.rows import Refined
-from querycache.schema import Schema
+from querycache.schema import Schema, purity_of
 from querycache.selection import Selection
 
 if TYPE_CHECKING:
-    from django.db.backends.base.base import BaseDatabaseWrapper
-
     from querycache.cache import QueryCache
     from querycache.transactions import Transaction
     from querycache.watch import Watch
@@ -140,7 +138,7 @@ class Database(Schema):
         called = {name for name in statement.functions if name in self._depends}
         reading = knowledge.catalogue.reading(named | called)
         for name in sorted(reading.functions | statement.functions - called):
-            purity = _purity(knowledge, transaction.connection, name)
+            purity = purity_of(knowledge, transaction.connection, name)
             if purity is None:
                 return Plan(f"the function {name} could not be looked up"), False
             if purity is not Purity.PURE:
@@ -199,7 +197,7 @@ class Database(Schema):
             sql: the text; None when it could not be told, which counts as writing everything.
         """
         if sql is None:
-            return Effect(_ALL, unclear=True)
+            return Effect(_ALL, self._sets_anything, unclear=True)
         known_as = _name(sql)
         if known_as is not sql and known_as in self.effects:
             return self.effects[known_as]
@@ -218,6 +216,8 @@ class Database(Schema):
                 or "set_config" in statement.functions
             ):
                 control.append(statement)
+            if self._may_set(transaction, statement):
+                control += self._sets_anything
             if statement.kind is Kind.DDL and not (
                 statement.temporary and statement.temporary >= statement.writes
             ):
@@ -260,7 +260,8 @@ class Database(Schema):
     def procedure(self, transaction: Transaction, name: str) -> Effect:
         """Return what calling a procedure does: what it is declared to touch, else everything."""
         writes = self._declared(transaction, name)[0]
-        return Effect(writes, unclear=self._procedures_commit)
+        control = () if table_name(name) in self._depends else self._sets_anything
+        return Effect(writes, control, unclear=self._procedures_commit)
 
     def _declared(self, transaction: Transaction, name: str) -> tuple[frozenset[str], bool]:
         tables = self._depends.get(table_name(name))
@@ -311,7 +312,7 @@ class Database(Schema):
         changes = _changes(statement)
         certain = True
         for name in statement.functions | catalogue.reading(names).functions:
-            purity = _purity(knowledge, transaction.connection, name)
+            purity = purity_of(knowledge, transaction.connection, name)
             if purity is None:
                 certain = False
             elif purity is Purity.WRITES:
@@ -369,15 +370,6 @@ def _changes(statement: Statement) -> frozenset[Change]:
     }
     told = {table for table, _ in found}
     return frozenset(found) | all_events(statement.writes - told)
-
-
-def _purity(knowledge: Knowledge, connection: BaseDatabaseWrapper, name: str) -> Purity | None:
-    found = knowledge.purities.get(name)
-    if found is None:
-        found = functions.purity(connection, name)
-        if found is not None:
-            remember(knowledge.purities, name, found)
-    return found
 
 
 _SAID = {

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING
 
 from django.db import connections
 
-from querycache import journal, keys
+from querycache import functions, journal, keys
 from querycache.catalogue import Catalogue, Facts, read_facts
+from querycache.functions import Purity
 from querycache.identity import MemoryNames
 from querycache.keys import ELSEWHERE, EVERYTHING
 from querycache.plans import Effect, Knowledge, Plan, remember
+from querycache.rawsql import Kind, Statement, table_name
 from querycache.relations import normalised
 from querycache.rows import RowKeys, dependencies_of
-from querycache.session import Isolation
+from querycache.session import SETS_ANYTHING, Isolation
 
 if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
     from querycache.cache import QueryCache
     from querycache.transactions import Transaction
 
@@ -120,6 +124,24 @@ class Schema:
         # Compared after the look at `plans`: they are replaced later than the knowledge is.
         return plans if self._knowledge is knowledge else None
 
+    @property
+    def _sets_anything(self) -> tuple[Statement, ...]:
+        # SQLite has no settings but those of PRAGMA, which is a statement of its own.
+        return () if self._vendor == "sqlite" else (SETS_ANYTHING,)
+
+    def _may_set(self, transaction: Transaction, statement: Statement) -> bool:
+        """Tell whether a statement runs what may change the session, and nobody has declared."""
+        runs = statement.kind is Kind.WRITE and statement.everything and not statement.writes
+        if runs or statement.kind is Kind.UNKNOWN:
+            return statement.calls is None or table_name(statement.calls) not in self._depends
+        called = statement.functions - self._depends.keys()
+        if not called or self._vendor == "sqlite":
+            return False
+        knowledge = self.known(transaction)
+        return any(
+            purity_of(knowledge, transaction.connection, name) is Purity.WRITES for name in called
+        )
+
     def _read_catalogue(self, transaction: Transaction) -> Knowledge | None:
         plans = self.plans
         # The stamp first: a change of the schema from here on changes it.
@@ -170,3 +192,15 @@ class Schema:
         if transaction.open:
             return transaction.session.isolation is Isolation.READ_COMMITTED
         return transaction.session.may_store()
+
+
+def purity_of(
+    knowledge: Knowledge | None, connection: BaseDatabaseWrapper, name: str
+) -> Purity | None:
+    """Return what calling a function means, remembered as part of what is known."""
+    found = None if knowledge is None else knowledge.purities.get(name)
+    if found is None:
+        found = functions.purity(connection, name)
+        if found is not None and knowledge is not None:
+            remember(knowledge.purities, name, found)
+    return found

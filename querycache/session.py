@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from querycache.keys import Unkeyable, dump_parameters
 from querycache.open_cursors import Cursors
 from querycache.questions import connect
-from querycache.rawsql import Statement
+from querycache.rawsql import Kind, Setting, Statement
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -29,11 +29,16 @@ _KEPT = "_querycache_session"
 # Of libpq, as psycopg 2 and 3 hand them on.
 _INTRANS, _INERROR = 2, 3
 
-_SET_CONFIG = re.compile(r"set_config\(\s*(?:'([\w.]+)'|%s)\s*,", re.IGNORECASE)
+# Every one that the text names: one that does not say what it sets leaves all of them untold.
+_SET_CONFIG = re.compile(r"set_config(?:\(\s*(?:'([\w.]+)'|(%s))\s*,)?", re.IGNORECASE)
 
 
 # Stands for settings that cannot be told: each such change counts for itself and is never undone.
 _UNKNOWN = "?"
+
+#: Stands for one that may set anything and does not say what. As the isolation may be among it,
+#: nothing is served or stored in the transaction that it runs in, at whose end some of it may go.
+SETS_ANYTHING = Statement(Kind.SESSION, setting=Setting("session", _UNKNOWN, ""), isolation=True)
 
 # Settings that are told apart on one connection. Names may be made up by programs that keep data in
 # settings of their own.
@@ -348,9 +353,14 @@ def _plain(option: object) -> str:
 
 
 def _set_config_name(sql: str, params: Any) -> str:
-    found = _SET_CONFIG.search(sql)
-    if found is not None and found.group(1):
-        return found.group(1).casefold()
-    if found is not None and isinstance(params, list | tuple) and params:
-        return str(params[0]).casefold()
-    return _UNKNOWN
+    """Return what `set_config()` sets, joined by commas as those of one SET are."""
+    names = []
+    for found in _SET_CONFIG.finditer(sql):
+        name, placeholder = found.groups()
+        if placeholder is not None and isinstance(params, list | tuple):
+            index = sql[: found.start(2)].replace("%%", "").count("%s")
+            name = str(params[index])
+        if not name:
+            return _UNKNOWN
+        names.append(name.casefold())
+    return ",".join(names) or _UNKNOWN

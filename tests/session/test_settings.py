@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.db import ProgrammingError, connections, transaction
 
 import querycache
-from querycache.cache import QueryCache
 from tests.environment import configure, elsewhere
 from tests.kinds import postgresql
+from tests.session.tenants import choose, fail, reading
 from tests.watching import Watch, alias_of, execute, fresh_genres, genres, seed
 
 
@@ -99,37 +98,6 @@ def test_set_local_ends_with_its_transaction(database: str, watch: Watch) -> Non
         execute(database, "SET search_path = public, pg_catalog")
         transaction.set_rollback(True, using=database)
     watch.check()
-
-
-@pytest.fixture
-def tenants(database: str, cache: QueryCache) -> Iterator[str]:
-    """A schema for each of two tenants, with one table that the public schema has too."""
-    seed(database)
-    for tenant in ("one", "two"):
-        execute(database, f"CREATE SCHEMA {tenant}")
-        execute(database, f"CREATE TABLE {tenant}.library_genre (id bigint, name text)")
-        execute(database, f"INSERT INTO {tenant}.library_genre VALUES (1, '{tenant}')")
-    yield database
-    for tenant in ("one", "two"):
-        execute(database, f"DROP SCHEMA {tenant} CASCADE")
-
-
-def choose(using: str, tenant: str) -> None:
-    execute(using, f"SET search_path = {tenant}, public")
-
-
-def fail(using: str, tenant: str) -> None:
-    """Choose a tenant in a transaction, or a savepoint, that is rolled back."""
-    with pytest.raises(LookupError), transaction.atomic(using):  # noqa: PT012
-        choose(using, tenant)
-        raise LookupError
-
-
-def reading(using: str, tenant: str) -> bool:
-    """Read a tenant's table, and tell whether it was served from the cache."""
-    hits = querycache.stats().hits
-    assert genres(using) == fresh_genres(using) == [tenant]
-    return querycache.stats().hits > hits
 
 
 @postgresql
@@ -269,4 +237,27 @@ def test_a_setting_that_another_statement_has_changed_is_made_again(
     execute(tenants, other)
     assert genres(tenants) == fresh_genres(tenants) != ["two"]
     choose(tenants, "two")
+    assert genres(tenants) == fresh_genres(tenants) == ["two"]
+
+
+@postgresql
+@pytest.mark.parametrize("placeholders", [False, True])
+def test_two_settings_of_one_statement_are_both_told_apart(
+    tenants: str, *, placeholders: bool
+) -> None:
+    """What sets the first of them again leaves the other as it is."""
+
+    def set_config(**settings: str) -> None:
+        values = [value for pair in settings.items() for value in (*pair, False)]
+        if placeholders:
+            calls = ["set_config(%s, %s, %s)"] * len(settings)
+            execute(tenants, f"SELECT {', '.join(calls)}", values)
+        else:
+            calls = [f"set_config('{name}', '{value}', false)" for name, value in settings.items()]
+            execute(tenants, f"SELECT {', '.join(calls)}")
+
+    set_config(application_name="a")
+    assert genres(tenants) == ["crime", "poetry"]
+    set_config(application_name="a", search_path="two, public")
+    set_config(application_name="a")
     assert genres(tenants) == fresh_genres(tenants) == ["two"]
