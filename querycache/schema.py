@@ -135,7 +135,8 @@ class Schema:
         if runs or statement.kind is Kind.UNKNOWN:
             return statement.calls is None or table_name(statement.calls) not in self._depends
         called = statement.functions - self._depends.keys()
-        if not called or self._vendor == "sqlite":
+        # A view that is created calls nothing yet.
+        if not called or statement.kind is Kind.DDL or self._vendor == "sqlite":
             return False
         knowledge = self.known(transaction)
         return any(
