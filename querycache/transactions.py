@@ -264,8 +264,7 @@ class Transaction:
             self._doubt()
 
     def _doubt(self) -> None:
-        # From now on each write is announced both as a transaction of its own and with the next
-        # commit, and nothing is served.
+        # Each write is announced by itself and with the next commit, and nothing is served.
         self.doubtful = True
         self.session.unknown_isolation = True
         self.snapshot.lose()
