@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Self
 
 from querycache import stamps as protocol
-from querycache.stores import memcached_wire as wire
+from querycache.stores import memcached_commands as commands
 from querycache.stores import places
 from querycache.stores.base import Store, StoreError, StoreInfo, StoreOptions, StoreUnusable
 from querycache.stores.memcached_wire import (
@@ -16,6 +17,7 @@ from querycache.stores.memcached_wire import (
     MemcacheServerError,
     MemcacheUnexpectedCloseError,
     Node,
+    address,
     node_of,
 )
 
@@ -28,7 +30,8 @@ _LATEST = 2**31 - 1
 
 _GENERATION_BYTES = 8
 
-Change = Callable[[bytes | None, protocol.Step], bytes]
+# Called with a stamp and `step`.
+Change = Callable[..., bytes]
 
 
 class MemcachedStore(Store):
@@ -39,7 +42,8 @@ class MemcachedStore(Store):
         Nodes: one that is down is an outage of its keys; the list of nodes and its order must be
         the same in every process, and changing it needs a restart of all.
         Size: an entry above the server's item size (1 MB by default) is not stored.
-        Steps: two round trips and one for each stamp.
+        Steps: two round trips for each node, one more on a node without the counter where stamps
+        are settled, and both again where another writer was quicker.
         Trust: memcached asks for no password; whoever reaches it can remove entries and stamps.
 
     Args:
@@ -66,6 +70,10 @@ class MemcachedStore(Store):
         self._counter = f"{options.prefix}:sequence".encode()
         self._era = f"{options.prefix}:era".encode()
         self._generation = f"{options.prefix}:generation".encode()
+        self._home = node_of(self._nodes, self._counter)
+        # An era begins before its counter does and is asked for after it: so no number of a new
+        # counter passes for one of the old era.
+        self._take = (commands.increase(self._counter), commands.values([self._era]))
 
     @classmethod
     def from_url(cls, url: str, options: StoreOptions) -> Self:
@@ -81,7 +89,7 @@ class MemcachedStore(Store):
         places = url.partition("://")[2]
         if not places.startswith("/"):
             places = places.rstrip("/")
-        return cls([wire.address(place) for place in places.split(",")], options)
+        return cls([address(place) for place in places.split(",")], options)
 
     def read(self, entry: bytes, stamps: Sequence[bytes]) -> Sequence[bytes | None]:
         home = node_of(self._nodes, entry)
@@ -110,10 +118,10 @@ class MemcachedStore(Store):
         node_of(self._nodes, entry).call(_delete, entry)
 
     def begin(self, stamps: Sequence[bytes], token: bytes) -> None:
-        self._apply(stamps, lambda stamp, step: protocol.begin(stamp, token, step))
+        self._apply(stamps, lambda stamp, step: protocol.begin(stamp, token, step), settles=False)
 
     def end(self, stamps: Sequence[bytes], token: bytes) -> None:
-        self._apply(stamps, lambda stamp, step: protocol.end(stamp, token, step))
+        self._apply(stamps, partial(protocol.end, token=token))
 
     def touch(self, stamps: Sequence[bytes]) -> None:
         self._apply(stamps, protocol.touch)
@@ -123,7 +131,7 @@ class MemcachedStore(Store):
         return [now[stamp] for stamp in stamps]
 
     def clock(self) -> protocol.Clock:
-        clock: protocol.Clock = node_of(self._nodes, self._counter).call(self._clock)
+        clock: protocol.Clock = self._home.call(self._clock)
         return clock
 
     def clear(self) -> None:
@@ -165,8 +173,11 @@ class MemcachedStore(Store):
             node.close()
 
     def _by_node(self, keys: Iterable[bytes]) -> dict[Node, list[bytes]]:
+        different = list(dict.fromkeys(keys))
+        if len(self._nodes) == 1:
+            return {self._home: different} if different else {}
         shares: dict[Node, list[bytes]] = {}
-        for key in dict.fromkeys(keys):
+        for key in different:
             shares.setdefault(node_of(self._nodes, key), []).append(key)
         return shares
 
@@ -176,74 +187,92 @@ class MemcachedStore(Store):
             found |= node.call(_get, share)
         return found
 
-    def _apply(self, stamps: Sequence[bytes], change: Change) -> dict[bytes, bytes]:
-        """Change each stamp; returns what they are now."""
+    def _apply(
+        self, stamps: Sequence[bytes], change: Change, *, settles: bool = True
+    ) -> dict[bytes, bytes]:
+        """Change each stamp; returns what they are now.
+
+        Args:
+            stamps: the keys.
+            change: the step.
+            settles: whether the step may settle a stamp, which takes a number.
+        """
         now: dict[bytes, bytes] = {}
         for node, share in self._by_node(stamps).items():
-            now |= node.call(self._change, share, change)
+            now |= node.call(self._change, node, share, change, settles)
         return now
 
-    def _change(self, client: Any, keys: list[bytes], change: Change) -> dict[bytes, bytes]:
+    def _change(
+        self, client: Any, node: Node, keys: list[bytes], change: Change, settles: bool
+    ) -> dict[bytes, bytes]:
         now: dict[bytes, bytes] = {}
         for _ in range(_ROUNDS):
-            # Asked before the stamps are read, and cut to seconds: a lease is taken for over only
-            # after it is, and a new one lasts at least as long as it must.
-            clock = wire.seconds(client) * 1000
-            left: list[bytes] = []
-            found = client.gets_many(keys)
+            found, step = self._look(client, node, keys, settles)
+            swaps: list[commands.Swap] = []
             for key in keys:
                 old, unique = found.get(key, (None, None))
-                new = self._changed(old, change, clock)
-                if new == old:
-                    done = True
-                elif old is None:
-                    done = client.add(key, new)
-                else:
-                    done = client.cas(key, new, unique)
-                if done:
-                    now[key] = new
-                else:
-                    left.append(key)
-            if not left:
+                now[key] = new = change(old, step=step)
+                if new != old:
+                    swaps.append((key, new, unique))
+            keys = commands.swap(client, swaps)
+            if not keys:
                 return now
-            keys = left
         raise StoreError(f"stamps in memcached change faster than {_ROUNDS} tries can follow")
 
-    def _changed(self, old: bytes | None, change: Change, clock: int) -> bytes:
-        nonce = os.urandom(protocol.NONCE_BYTES)
+    def _look(
+        self, client: Any, node: Node, keys: list[bytes], settles: bool
+    ) -> tuple[commands.Values, protocol.Step]:
+        """Read stamps, and then what a step on them needs to know.
+
+        Then, and anew for each try: a write that was over before has a smaller number and no later
+        time, and one that begins or ends afterwards changes the stamps, so that the step fails. A
+        number from before may be older than a commit that the stamp stands for, and a quarantine
+        that is counted from before shorter than the leases that were lost.
+        """
+        at_home = settles and node is self._home
+        found, seconds, *taken = commands.ask(
+            client, commands.values(keys), commands.SECONDS, *(self._take if at_home else ())
+        )
+        sequence, era = 0, b""
+        if at_home:
+            sequence, era = self._next_sequence(client, taken)
+        elif settles:
+            sequence, era = self._home.call(self._next_sequence)
+        clock = seconds * 1000
         # One second more, since the clock may be about to tick.
         lease = self.options.lease + 1000
-        step = protocol.Step(clock, clock, lease, 0, nonce, self.durable)
-        new = change(old, step)
-        if new == old or not protocol.is_settled(new):
-            return new
-        # A number is taken after the stamp was read and never kept for a second try: between two
-        # tries another writer may commit, and the stamp would look older than that commit.
-        sequence, era = node_of(self._nodes, self._counter).call(self._next_sequence)
-        nonce = era + nonce[protocol.ERA_BYTES :]
-        return change(old, protocol.Step(clock, clock, lease, sequence, nonce, self.durable))
+        nonce = era + os.urandom(protocol.NONCE_BYTES - len(era))
+        return found, protocol.Step(clock, clock, lease, sequence, nonce, self.durable)
 
-    def _next_sequence(self, client: Any) -> tuple[int, bytes]:
+    def _next_sequence(self, client: Any, taken: Sequence[Any] = ()) -> tuple[int, bytes]:
+        """Return a number and its era.
+
+        Args:
+            client: of the counter's node.
+            taken: what it has just answered to `_take`.
+        """
         for _ in range(_ROUNDS):
-            number = client.incr(self._counter, 1)
-            era = None if number is None else client.get(self._era)
-            if era is not None:
-                return int(number), era
-            # An era begins before its counter does and is asked for after it: so no number of the
-            # new counter passes for one of the old era. Microseconds, so that it seldom goes back.
+            number, eras = taken or commands.ask(client, *self._take)
+            era, _unique = eras.get(self._era, (b"", b""))
+            if number is not None and len(era) == protocol.ERA_BYTES:
+                return number, era
+            taken = ()
             client.set(self._era, os.urandom(protocol.ERA_BYTES))
             if number is None:
-                client.add(self._counter, b"%d" % (wire.seconds(client) * 1_000_000))
+                # Microseconds, so that it seldom goes back.
+                client.add(self._counter, b"%d" % (commands.seconds(client) * 1_000_000))
         raise StoreError("memcached keeps no counter")
 
     def _clock(self, client: Any) -> protocol.Clock:
         # The era before the counter: should a new one begin in between, the old era fits no stamp
-        # that is settled later. pymemcache asks in the order that it is given.
-        found = client.get_many([self._era, self._counter])
-        wall = wire.seconds(client) * 1000
+        # that is settled later. memcached reads in the order that it is given.
+        found, seconds = commands.ask(
+            client, commands.values([self._era, self._counter]), commands.SECONDS
+        )
         if len(found) < 2:
-            return protocol.Clock(0, b"", wall)
-        return protocol.Clock(int(found[self._counter]), found[self._era], wall)
+            return protocol.Clock(0, b"", seconds * 1000)
+        (era, _), (number, _) = found[self._era], found[self._counter]
+        return protocol.Clock(int(number), era, seconds * 1000)
 
     def _current_generation(self, client: Any) -> bytes:
         generation = os.urandom(_GENERATION_BYTES)
@@ -264,7 +293,7 @@ def _get(client: Any, keys: list[bytes]) -> dict[bytes, bytes]:
 def _set(client: Any, key: bytes, value: bytes, ttl: float | None) -> None:
     expiry = 0 if ttl is None else max(1, math.ceil(ttl))
     if expiry >= _RELATIVE:
-        expiry += wire.seconds(client)
+        expiry += commands.seconds(client)
         if expiry > _LATEST:
             expiry = 0
     try:

@@ -12,25 +12,32 @@ from zlib import crc32
 from querycache.stores.base import StoreError, StoreOptions, StoreUnusable
 
 try:
-    from pymemcache.client.base import Client
+    from pymemcache.client.base import Client, check_key_helper
     from pymemcache.exceptions import (
         MemcacheError,
         MemcacheServerError,
         MemcacheUnexpectedCloseError,
+        MemcacheUnknownError,
     )
 except ImportError as error:  # pragma: no cover - needs an environment without pymemcache
     raise StoreUnusable(
         'Memcached needs the package "pymemcache": pip install "querycache[memcached]"'
     ) from error
 
-__all__ = ["MemcacheServerError", "MemcacheUnexpectedCloseError", "Node", "address", "node_of"]
+__all__ = [
+    "MemcacheServerError",
+    "MemcacheUnexpectedCloseError",
+    "MemcacheUnknownError",
+    "Node",
+    "address",
+    "check_key_helper",
+    "node_of",
+]
 
 Address = tuple[str, int] | str
 
 # What pymemcache makes of answers to something else.
 _GARBLED = (LookupError, OverflowError, TypeError, ValueError)
-
-_TIME = re.compile(rb"STAT time (\d+)")
 
 
 class Node:
@@ -123,14 +130,6 @@ def node_of(nodes: Sequence[Node], key: bytes) -> Node:
     A ring that moved keys to another node and back would bring old stamps back.
     """
     return nodes[0] if len(nodes) == 1 else nodes[crc32(key) % len(nodes)]
-
-
-def seconds(client: Any) -> int:
-    """Return the clock of a client's node, in whole seconds since 1970."""
-    found = _TIME.search(client.raw_command(b"stats", b"END\r\n"))
-    if found is None:
-        raise StoreError("memcached does not tell the time")
-    return int(found[1])
 
 
 def address(text: str) -> Address:

@@ -142,13 +142,17 @@ class MemcachedReplies(_Replies):
         stamp = b"S" + b"0" * 48
         time = b"STAT pid 1\r\nSTAT time 1700000000\r\nEND\r\n"
         stored = b"STORED\r\n"
+        held = b"VALUE qc:s:one 0 49 7\r\n%b\r\nEND\r\n" % stamp
+        era = b"VALUE qc:era 0 8 9\r\nEEEEEEEE\r\nEND\r\n"
+        begun = time + stored + b"16\r\n" + era + stored * 2
         self.corpus = [
             b"VALUE qc:e:entry 0 13\r\nGGGGGGGGvalue\r\nVALUE qc:generation 0 8\r\nGGGGGGGG\r\n"
             b"VALUE qc:s:one 0 49\r\n%b\r\nEND\r\n" % stamp,
             b"END\r\n",
-            time + b"VALUE qc:s:one 0 49 7\r\n%b\r\nEND\r\n" % stamp + stored * 2,
-            time + b"END\r\n" + b"15\r\n" + stored * 2,
-            time + b"END\r\n" + b"NOT_FOUND\r\n" + time + stored + b"16\r\n" + stored * 2,
+            held + time + stored * 2,
+            held + time + b"15\r\n" + era + stored * 2,
+            b"END\r\n" + time + b"15\r\n" + era + stored * 2,
+            b"END\r\n" + time + b"NOT_FOUND\r\nEND\r\n" + stored + begun,
             stored * 3,
             b"VALUE qc:generation 0 8\r\nGGGGGGGG\r\nEND\r\n" + stored,
             b"STAT version 1.6\r\nSTAT bytes 5\r\nSTAT limit_maxbytes 6\r\nEND\r\n",
@@ -167,21 +171,30 @@ class MemcachedReplies(_Replies):
         return MemcachedStore([("there", 1)], OPTIONS, extra={"socket_module": sockets})
 
 
-class _Connected:
-    """A socket that is connected already.
+class _Connected(socket.socket):
+    """A socket that is connected already, and on which one line comes at a time.
+
+    What came along with the last reply that was asked for is nobody's.
 
     Args:
         connect: makes the real one.
     """
 
     def __init__(self, connect: Callable[[], socket.socket]) -> None:
-        self._real = connect()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
+        super().__init__(fileno=connect().detach())
 
     def connect(self, address: object) -> None:
         """Nothing is left to do."""
 
     def setsockopt(self, *args: object) -> None:
         """A pair of sockets has no options of TCP."""
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        return super().recv(self._line(size), flags)
+
+    def recv_into(self, buffer: Any, *args: int) -> int:
+        return super().recv_into(buffer, self._line(len(buffer)))
+
+    def _line(self, most: int) -> int:
+        seen = super().recv(most, socket.MSG_PEEK)
+        return seen.find(b"\n") + 1 or len(seen) or most

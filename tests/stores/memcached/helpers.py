@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -31,10 +32,75 @@ def figure(server: MemcachedServer, name: bytes) -> int:
     return int(ask(server, "stats")[name])
 
 
-def open_(*servers: MemcachedServer, timeout: float = 5.0, prefix: str = "qc") -> MemcachedStore:
-    places = ",".join(server.address for server in servers)
+class Tap:
+    """What stands in for the module ``socket`` in pymemcache: it sees what is sent, and can wait.
+
+    Args:
+        before: called before each command that reads, which is sent when those before it are
+            answered, and before each request of another kind.
+        sip: how many bytes of replies come at once, at most.
+    """
+
+    def __init__(
+        self, before: Callable[[bytes], None] | None = None, *, sip: int = 1 << 20
+    ) -> None:
+        self.before = before
+        self.sip = sip
+        #: What was sent in each round trip.
+        self.requests: list[bytes] = []
+
+    def socket(self, *args: Any) -> socket.socket:
+        return _Tapped(self, *args)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(socket, name)
+
+
+class _Tapped(socket.socket):
+    def __init__(self, tap: Tap, *args: Any) -> None:
+        super().__init__(*args)
+        self._tap = tap
+        self._asking = False
+
+    def sendall(self, data: Any, *args: Any) -> None:
+        if self._asking:
+            self._tap.requests[-1] += data
+        else:
+            self._tap.requests.append(data)
+        self._asking = True
+        if self._tap.before is None:
+            return super().sendall(data)
+        commands = data.splitlines(keepends=True) if data.startswith(b"gets ") else [data]
+        answered = 0
+        for command in commands:
+            self._tap.before(command)
+            super().sendall(command)
+            if command is not commands[-1]:
+                end = b"\r\n" if command.startswith(b"incr ") else b"END\r\n"
+                answered = self._answered(answered, end)
+        return None
+
+    def _answered(self, least: int, end: bytes) -> int:
+        seen = b""
+        while len(seen) <= least or not seen.endswith(end):
+            seen = super().recv(1 << 20, socket.MSG_PEEK)
+        return len(seen)
+
+    def recv(self, *args: Any) -> bytes:
+        self._asking = False
+        return super().recv(*args)
+
+    def recv_into(self, buffer: Any, *args: Any) -> int:
+        self._asking = False
+        return super().recv_into(memoryview(buffer)[: self._tap.sip], *args)
+
+
+def open_(
+    *servers: MemcachedServer, timeout: float = 5.0, prefix: str = "qc", tap: Tap | None = None
+) -> MemcachedStore:
     options = StoreOptions(prefix=prefix, lease=LONG, timeout=timeout)
-    return MemcachedStore.from_url(f"memcached://{places}", options)
+    extra = {} if tap is None else {"socket_module": tap}
+    return MemcachedStore([("127.0.0.1", one.port) for one in servers], options, extra=extra)
 
 
 def settled(store: Store, server: MemcachedServer, *stamps: bytes) -> list[bytes]:
@@ -47,3 +113,10 @@ def until(condition: Callable[[], bool]) -> None:
     over = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < over
+
+
+def sequence(store: Store, stamp: bytes) -> int:
+    """Return the number of a stamp that must be settled."""
+    parsed = protocol.parse_settled(store.stamps([stamp])[0])
+    assert parsed is not None
+    return parsed.sequence

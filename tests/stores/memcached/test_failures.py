@@ -12,7 +12,19 @@ import pytest
 from querycache import stamps as protocol
 from querycache.stores.base import Store, StoreError
 from tests.servers import MemcachedServer
-from tests.stores.memcached.helpers import ENTRY, STAMP, ask, figure, open_, settled, until
+from tests.stores.memcached.helpers import (
+    ENTRY,
+    LONG,
+    OTHER,
+    STAMP,
+    Tap,
+    ask,
+    figure,
+    open_,
+    sequence,
+    settled,
+    until,
+)
 
 
 def every_call(store: Store) -> list[Callable[[], Any]]:
@@ -114,10 +126,9 @@ def test_counter_that_is_lost_does_not_go_back(own: MemcachedServer) -> None:
     last = 0
     for _ in range(3):
         store.touch([STAMP])
-        parsed = protocol.parse_settled(store.stamps([STAMP])[0])
-        assert parsed is not None
-        assert last < parsed.sequence < protocol.MAX_NUMBER
-        last = parsed.sequence
+        now = sequence(store, STAMP)
+        assert last < now < protocol.MAX_NUMBER
+        last = now
         second = figure(own, b"time")
         until(lambda now=second: figure(own, b"time") > now)  # type: ignore[misc]
         ask(own, "delete", b"qc:sequence")
@@ -143,6 +154,74 @@ def test_a_counter_that_went_back_says_so(own: MemcachedServer, lost: bytes) -> 
     assert parsed.sequence < before.sequence
     assert not protocol.unchanged_since(now, before)
     assert protocol.unchanged_since(now, store.clock())
+
+
+def many_leases(count: int, deadline: int) -> bytes:
+    return protocol.writing({secrets.token_bytes(16): deadline for _ in range(count)})
+
+
+def test_one_stamp_of_three_is_refused(start: Callable[..., MemcachedServer]) -> None:
+    """The others may have been taken; replies that are left belong to nobody's next question."""
+    own = start("-I", "1024", "-o", "slab_chunk_max=512")
+    tap, token = Tap(sip=1), secrets.token_bytes(16)
+    store = open_(own, tap=tap)
+    third = b"qc:s:third"
+    settled(store, own, STAMP, OTHER, third)
+
+    def fill() -> None:
+        for _ in range(100):
+            store.begin([OTHER], secrets.token_bytes(16))
+
+    with pytest.raises(StoreError, match="too large"):
+        fill()
+    full = ask(own, "get", OTHER)
+    with pytest.raises(StoreError, match="too large"):
+        store.begin([OTHER, STAMP, third], token)
+    # It is the answer to the first of them; two more were on the way.
+    assert tap.requests[-1].count(b"cas ") == 3
+    assert ask(own, "get", OTHER) == full
+    for _ in range(3):
+        assert store.stamps([OTHER]) == [full]
+    store.begin([STAMP, third], token)
+    assert all(set(protocol.leases(stamp)) == {token} for stamp in store.stamps([STAMP, third]))
+
+
+def test_stamp_that_comes_in_many_pieces(own: MemcachedServer) -> None:
+    store, token = open_(own), secrets.token_bytes(16)
+    full = many_leases(protocol.MOST_LEASES - 1, figure(own, b"time") * 1000 + LONG)
+    ask(own, "set", STAMP, full)
+    store.begin([STAMP, OTHER], token)
+    assert set(protocol.leases(store.stamps([STAMP])[0])) == {*protocol.leases(full), token}
+
+
+@pytest.mark.parametrize("key", [b"qc:s:" + b"x" * 250, b"qc:s:a b", b"qc:s:a\r\nflush_all"])
+def test_key_that_memcached_would_not_take(own: MemcachedServer, key: bytes) -> None:
+    tap = Tap()
+    store = open_(own, tap=tap)
+    for call in (store.touch, store.settle, lambda keys: store.begin(keys, bytes(16))):
+        with pytest.raises(StoreError):
+            call([STAMP, key])
+    assert tap.requests == []
+
+
+@pytest.mark.parametrize("counter", [b"none", b""])
+def test_counter_that_is_no_number(own: MemcachedServer, counter: bytes) -> None:
+    store, token = open_(own), secrets.token_bytes(16)
+    settled(store, own, STAMP)
+    ask(own, "set", b"qc:sequence", counter)
+    store.begin([STAMP], token)
+    with pytest.raises(StoreError, match="non-numeric"):
+        store.end([STAMP], token)
+    assert token in protocol.leases(store.stamps([STAMP])[0])
+
+
+def test_era_that_is_none_of_ours_is_made_anew(own: MemcachedServer) -> None:
+    store = open_(own)
+    settled(store, own, STAMP)
+    ask(own, "set", b"qc:era", b"longer than an era is")
+    store.touch([STAMP])
+    assert protocol.is_settled(store.stamps([STAMP])[0])
+    assert len(store.clock().era) == protocol.ERA_BYTES
 
 
 def test_eviction(start: Callable[..., MemcachedServer]) -> None:
