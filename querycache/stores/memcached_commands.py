@@ -28,8 +28,8 @@ Swap = tuple[bytes, bytes, bytes | None]
 
 # A line of a reply is a key and some numbers, or a figure.
 _LONGEST_LINE = 4096
-# What memcached can be told to keep in one item.
-_LARGEST_VALUE = 1 << 30
+# Memory is taken for what has come, not for what is said to come.
+_AT_ONCE = 1 << 20
 
 _STORED = b"STORED\r\n"
 _LOST = frozenset({b"EXISTS\r\n", b"NOT_FOUND\r\n", b"NOT_STORED\r\n"})
@@ -111,15 +111,25 @@ def _values(asked: Collection[bytes], replies: BinaryIO) -> Values:
         if not line.startswith(b"VALUE "):
             raise _unexpected(line)
         _, key, _, size, unique = line.split()
-        length = int(size)
         # The id goes into a command.
-        if key not in asked or not unique.isdigit() or not 0 <= length <= _LARGEST_VALUE:
+        if key not in asked or not size.isdigit() or not unique.isdigit():
             raise _unexpected(line)
-        value = replies.read(length + 2)
-        if not value.endswith(b"\r\n") or len(value) != length + 2:
-            raise _unexpected(line if len(value) == length + 2 else b"")
+        value = _data(replies, int(size) + 2)
+        if not value.endswith(b"\r\n"):
+            raise _unexpected(line)
         found[key] = value[:-2], unique
     return found
+
+
+def _data(replies: BinaryIO, size: int) -> bytes:
+    pieces: list[bytes] = []
+    while size:
+        piece = replies.read(min(size, _AT_ONCE))
+        if not piece:
+            raise _unexpected(piece)
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
 
 
 def _seconds(replies: BinaryIO) -> int:

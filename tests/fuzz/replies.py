@@ -153,6 +153,7 @@ class MemcachedReplies(_Replies):
             held + time + b"15\r\n" + era + stored * 2,
             b"END\r\n" + time + b"15\r\n" + era + stored * 2,
             b"END\r\n" + time + b"NOT_FOUND\r\nEND\r\n" + stored + begun,
+            b"VALUE qc:s:one 0 1000000000000000 7\r\n%b" % stamp,
             stored * 3,
             b"VALUE qc:generation 0 8\r\nGGGGGGGG\r\nEND\r\n" + stored,
             b"STAT version 1.6\r\nSTAT bytes 5\r\nSTAT limit_maxbytes 6\r\nEND\r\n",

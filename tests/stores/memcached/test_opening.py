@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import secrets
+import socket
+import ssl
+from pathlib import Path
+
 import pytest
 
+from querycache import stamps as protocol
 from querycache.stores import open_store
 from querycache.stores.base import StoreOptions, StoreUnusable
-from tests.servers import MemcachedServer
+from querycache.stores.memcached import MemcachedStore
+from tests.servers import Certificates, MemcachedServer, Unavailable, require
 from tests.servers.programs import unvisited
-from tests.stores.memcached.helpers import ENTRY
+from tests.stores.memcached.helpers import ENTRY, STAMP
 
 
 def test_url(own: MemcachedServer) -> None:
@@ -27,6 +34,32 @@ def test_unix_socket(own: MemcachedServer) -> None:
         store = open_store(f"memcached://{path}", StoreOptions())
         store.write(ENTRY, b"v", None)
         assert store.read(ENTRY, []) == [b"v"]
+
+
+def test_tls(tmp_path: Path) -> None:
+    """Also for what is sent and read together."""
+    try:
+        files = Certificates(tmp_path)
+    except Unavailable as reason:
+        require(reason)
+    context = ssl.create_default_context(cafile=str(files.ca))
+    pair = f"ssl_chain_cert={files.certificate},ssl_key={files.key}"
+    server = MemcachedServer(options=["-Z", "-o", pair])
+
+    def answers() -> bool:
+        with socket.create_connection(("127.0.0.1", server.port)) as plain:
+            context.wrap_socket(plain, server_hostname="127.0.0.1").close()
+        return True
+
+    server.answers = answers  # type: ignore[method-assign]
+    token = secrets.token_bytes(16)
+    with server:
+        places, options = [("127.0.0.1", server.port)], StoreOptions(timeout=5.0)
+        store = MemcachedStore(places, options, extra={"tls_context": context})
+        store.begin([STAMP], token)
+        assert token in protocol.leases(store.stamps([STAMP])[0])
+        store.end([STAMP], token)
+        assert set(protocol.leases(store.stamps([STAMP])[0])) == {protocol.QUARANTINE}
 
 
 @pytest.mark.parametrize(
