@@ -114,21 +114,19 @@ def _values(asked: Collection[bytes], replies: BinaryIO) -> Values:
         # The id goes into a command.
         if key not in asked or not size.isdigit() or not unique.isdigit():
             raise _unexpected(line)
-        value = _data(replies, int(size) + 2)
-        if not value.endswith(b"\r\n"):
-            raise _unexpected(line)
+        length = int(size) + 2
+        value = replies.read(length) if length <= _AT_ONCE else _in_pieces(replies, length)
+        if not value.endswith(b"\r\n") or len(value) != length:
+            raise _unexpected(line if len(value) == length else b"")
         found[key] = value[:-2], unique
     return found
 
 
-def _data(replies: BinaryIO, size: int) -> bytes:
+def _in_pieces(replies: BinaryIO, length: int) -> bytes:
     pieces: list[bytes] = []
-    while size:
-        piece = replies.read(min(size, _AT_ONCE))
-        if not piece:
-            raise _unexpected(piece)
+    while length and (piece := replies.read(min(length, _AT_ONCE))):
         pieces.append(piece)
-        size -= len(piece)
+        length -= len(piece)
     return b"".join(pieces)
 
 

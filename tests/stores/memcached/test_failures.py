@@ -194,6 +194,16 @@ def test_stamp_that_comes_in_many_pieces(own: MemcachedServer) -> None:
     assert set(protocol.leases(store.stamps([STAMP])[0])) == {*protocol.leases(full), token}
 
 
+def test_stamp_that_is_larger_than_any_of_ours(start: Callable[..., MemcachedServer]) -> None:
+    own = start("-I", "4m")
+    store, token = open_(own), secrets.token_bytes(16)
+    settled(store, own, OTHER)
+    ask(own, "set", STAMP, bytes(3 << 20))
+    store.begin([STAMP, OTHER], token)
+    held = [set(protocol.leases(stamp)) for stamp in store.stamps([STAMP, OTHER])]
+    assert held == [{protocol.QUARANTINE, token}, {token}]
+
+
 @pytest.mark.parametrize("key", [b"qc:s:" + b"x" * 250, b"qc:s:a b", b"qc:s:a\r\nflush_all"])
 def test_key_that_memcached_would_not_take(own: MemcachedServer, key: bytes) -> None:
     tap = Tap()
