@@ -80,7 +80,7 @@ def last_write(*targets: Target, using: str | None = None) -> datetime.datetime 
             return None
         transaction = transaction_of(connections[alias])
         cache = transaction.cache
-        keys = tuple(map(transaction.database.stamp_key, sorted(tables | {EVERYTHING})))
+        keys = transaction.database.read_keys(sorted(tables | {EVERYTHING}))
         usable = cache.up and transaction.database.watch.clear(transaction, thorough=True)
         found = cache.read_stamps(keys) if usable else None
         if found is None:

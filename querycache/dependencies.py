@@ -161,7 +161,7 @@ class Database(Schema):
         plan = Plan(
             None,
             ordered,
-            tuple(map(self.stamp_key, ordered)),
+            self.read_keys(ordered),
             keys.digest(self.identity, django.get_version(), sql),
             " ORDER BY " in sql,
             frozenset(named),

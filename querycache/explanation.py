@@ -156,8 +156,14 @@ class _Asked:
             yield f"{table} as a whole"
             yield from [f"the row of {table}"] * (len(self.stamps) - 3)
             yield f"new rows of {table}"
+        elif self.stamps != self.plan.stamp_keys and self.plan.keyed is not None:
+            table = self.plan.tables[-1]
+            yield table
+            column = self.plan.keyed.reference
+            yield from [f"new rows of {table} by {column}"] * (len(self.stamps) - 2)
         else:
-            yield from self.plan.tables[1:]
+            for table in self.plan.tables[1:]:
+                yield from (table, f"new rows of {table}")
 
 
 def _not_cacheable(sql: str, reason: str, dependencies: tuple[str, ...] = ()) -> Explanation:
@@ -218,6 +224,9 @@ def _look_shared(
     some = asked.rows > 0 and clock is None and (entry is None or has_all_rows(entry))
     counting = found[:-1] if some else found
     for name, stamp in zip(asked.named(), counting, strict=False):
+        if stamp is None and entry is None and cache.store.durable:
+            # It is made as soon as a query asks for it.
+            return _miss("the store has no entry for it")
         if stamp is None:
             return _miss(f"the store has no stamp of {name} yet", size)
         if not stamps.is_settled(stamp):

@@ -43,7 +43,7 @@ class Plan:
     Args:
         reason: why its results are never cached; None when they may be.
         tables: what they depend on, sorted; `EVERYTHING` comes first.
-        stamp_keys: of the tables, in the same order.
+        stamp_keys: of what a result of any rows of the tables depends on.
         digest: stands for the database, the version of Django and the text.
         ordered: whether the text has an ORDER BY.
         named: the tables and views that the text itself names.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from querycache.catalogue import UPDATE, Catalogue, Change
+from querycache.catalogue import INSERT, UPDATE, Catalogue, Change, KeyColumn
 from querycache.rawsql import Kind, Statement
+from querycache.rawsql.inserted import inserted
 from querycache.rawsql.keyed import keyed_by
-from querycache.rows import MOST_ROWS, Keyed, Refined
+from querycache.rows import MOST_REFERENCES, MOST_ROWS, Keyed, Reference, Refined
 
 
 def rows_read(
@@ -31,7 +32,7 @@ def rows_read(
     if statement.reads != frozenset(tables):
         return None
     (table,) = statement.reads
-    return _keyed(catalogue, sql, vendor, table)
+    return _keyed(catalogue, sql, vendor, table) or _referring(catalogue, sql, vendor, table)
 
 
 def rows_written(
@@ -70,14 +71,13 @@ def rows_written(
     if answered is None or table in answered:
         return None
     if not (statement.updates or statement.deletes):
-        return Refined(table, None) if statement.inserts == statement.writes else None
+        if statement.inserts != statement.writes:
+            return None
+        return _new(catalogue, sql, vendor, table)
     if statement.inserts:
         # A row that was there may have been changed or replaced.
         return None
-    if statement.updates and any(
-        action.kind == "trigger" and UPDATE in action.events
-        for action in catalogue.facts.actions.get(table, ())
-    ):
+    if statement.updates and _triggered(catalogue, table, UPDATE):
         # It may give the row another key.
         return None
     keyed = _keyed(catalogue, sql, vendor, table)
@@ -101,3 +101,41 @@ def _keyed(catalogue: Catalogue, sql: str, vendor: str, table: str) -> Keyed | N
     key = catalogue.facts.primary_keys[table]
     found = keyed_by(sql, vendor, table, key.column, MOST_ROWS)
     return None if found is None else Keyed(table, key.kind, *found)
+
+
+def _triggered(catalogue: Catalogue, table: str, event: str) -> bool:
+    """Tell whether a row may become another than the statement says."""
+    return any(
+        action.kind in ("trigger", "rule") and event in action.events
+        for action in catalogue.facts.actions.get(table, ())
+    )
+
+
+def _references(catalogue: Catalogue, table: str) -> tuple[KeyColumn, ...]:
+    key = catalogue.facts.primary_keys[table]
+    found = tuple(one for one in catalogue.facts.references.get(table, ()) if one != key)
+    return found if len(found) <= MOST_REFERENCES else ()
+
+
+def _referring(catalogue: Catalogue, sql: str, vendor: str, table: str) -> Keyed | None:
+    if not _has_rows(catalogue, table):
+        return None
+    for column, kind in _references(catalogue, table):
+        found = keyed_by(sql, vendor, table, column, MOST_ROWS)
+        if found is not None:
+            return Keyed(table, kind, *found, reference=column)
+    return None
+
+
+def _new(catalogue: Catalogue, sql: str, vendor: str, table: str) -> Refined:
+    columns = _references(catalogue, table)
+    if columns and not _triggered(catalogue, table, INSERT):
+        names = [column for column, _ in columns]
+        found = inserted(sql, vendor, table, names, MOST_ROWS)
+        if found is not None:
+            references = (
+                Reference(column, kind, places)
+                for (column, kind), places in zip(columns, found.places, strict=True)
+            )
+            return Refined(table, None, tuple(references), found.total)
+    return Refined(table, None)

@@ -1,23 +1,28 @@
 """Rows as dependencies: the names of their stamps, and which of them a statement is about.
 
-A table has one stamp for everything that depends on it as a whole. Besides, it has
+A table has a stamp of its own name, one for new rows (`NEW`), and what depends on it as a whole
+depends on both. Besides, it has
 
 - one that changes with every write which is not known to be about certain rows alone (`ALL`),
 - a fixed number of buckets: the rows whose primary keys fall into one share its stamp,
-- one for new rows (`NEW`).
+- as many for each of its references (columns with a foreign key): those of new rows alone.
 
 A result that is made of certain rows, and has every one of them, depends on `ALL` and on their
 buckets. One that lacks a row depends on `NEW` as well, since nobody knows the key of a new row
-before it is there. `docs/explanation/protocol.md` says why that is right.
+before it is there. A result that is made of the rows with a reference to certain others depends on
+the table's own stamp, and on those references' buckets: a new row is another's business where the
+statement that makes it says what it refers to. `docs/explanation/protocol.md` says why that is
+right.
 """
 
 from __future__ import annotations
 
 import re
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from querycache.keys import ELSEWHERE, EVERYTHING
 
@@ -36,6 +41,14 @@ UUID = "uuid"
 _OF = "\0"
 ALL = f"{_OF}*"
 NEW = f"{_OF}+"
+#: New rows whose references are all known, each a change as well.
+REFERRED = f"{_OF}-"
+
+#: References of one table that are told apart; each costs new rows a stamp.
+MOST_REFERENCES = 4
+
+#: MySQL may cut other integers to what a column can hold, and then the row refers to another.
+_MOST_REFERRED = 2**31 - 1
 
 #: Begins the stamps that an entry made of certain rows was sealed under; a stamp begins otherwise.
 SEAL = b"R"
@@ -55,12 +68,29 @@ def row_of(table: str, bucket: int) -> str:
     return f"{table}{_OF}{bucket}"
 
 
+def reference_of(table: str, column: str, bucket: int) -> str:
+    """Return what stands for new rows that refer to those of a bucket."""
+    return f"{table}{_OF}{column}={bucket}"
+
+
 def dependencies_of(change: str) -> tuple[str, ...]:
     """Return the dependencies whose stamps change with a change."""
     if change == EVERYTHING:
         return (change,)
     table = table_of(change)
+    if _is_referred(change):
+        return (f"{table}{NEW}" if change == f"{table}{REFERRED}" else change,)
     return table, (f"{table}{ALL}" if change == table else change)
+
+
+def dependencies_on(table: str) -> tuple[str, ...]:
+    """Return what a result that may be made of any rows of a table depends on."""
+    return (table,) if table == EVERYTHING else (table, f"{table}{NEW}")
+
+
+def _is_referred(change: str) -> bool:
+    of = "" if change.startswith(ELSEWHERE) else change.partition(_OF)[2]
+    return "=" in of or f"{_OF}{of}" == REFERRED
 
 
 def merged(changes: frozenset[str], more: frozenset[str]) -> frozenset[str]:
@@ -70,11 +100,22 @@ def merged(changes: frozenset[str], more: frozenset[str]) -> frozenset[str]:
     changes |= more
     if len(changes) <= MOST_ROWS:
         return changes
-    rows: dict[str, int] = {}
-    for change in changes:
-        rows[table_of(change)] = rows.get(table_of(change), 0) + 1
-    whole = {table for table, count in rows.items() if count > MOST_ROWS or table in changes}
-    return frozenset(whole) | {change for change in changes if table_of(change) not in whole}
+    crowded = _crowded(changes)
+    # New rows first: who depends on rows by their keys has nothing to do with them.
+    changes = frozenset(
+        f"{table_of(change)}{NEW}"
+        if table_of(change) in crowded and _is_referred(change)
+        else change
+        for change in changes
+    )
+    whole = _crowded(changes) | {table for table in crowded if table in changes}
+    return whole | {change for change in changes if table_of(change) not in whole}
+
+
+def _crowded(changes: frozenset[str]) -> frozenset[str]:
+    """Return the tables with more changes than are told apart."""
+    counts = Counter(map(table_of, changes))
+    return frozenset(table for table, count in counts.items() if count > MOST_ROWS)
 
 
 def bucket_of(value: Any, kind: str) -> int | None:
@@ -93,7 +134,7 @@ def bucket_of(value: Any, kind: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Keyed:
-    """A statement that is about no rows of its only table but those that a primary key names.
+    """A statement that is about no rows of its only table but those that one column names.
 
     Args:
         table: the table.
@@ -101,6 +142,7 @@ class Keyed:
         first: the place among the parameters of the first value.
         count: how many values there are.
         total: how many parameters the statement has.
+        reference: the column with a foreign key that names the rows in place of the primary key.
     """
 
     table: str
@@ -108,9 +150,10 @@ class Keyed:
     first: int
     count: int
     total: int
+    reference: str | None = None
 
     def values(self, params: Any) -> Sequence[Any] | None:
-        """Return the values of the primary key; None where parameters are given otherwise."""
+        """Return the values of the column; None where parameters are given otherwise."""
         if (type(params) is tuple or type(params) is list) and len(params) == self.total:
             return params[self.first : self.first + self.count]
         return None
@@ -133,6 +176,20 @@ class Keyed:
         return tuple(known) if len(known) == len(found) else None
 
 
+class Reference(NamedTuple):
+    """Where the statement that makes new rows says what they refer to.
+
+    Args:
+        column: the column.
+        kind: of its values.
+        places: of them among the parameters, one for each row.
+    """
+
+    column: str
+    kind: str
+    places: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Refined:
     """A write to one table that is not about all of its rows.
@@ -140,10 +197,14 @@ class Refined:
     Args:
         table: the table.
         keyed: which rows; None: new ones.
+        references: all of the new rows; none where they are not known.
+        total: how many parameters the statement has.
     """
 
     table: str
     keyed: Keyed | None
+    references: tuple[Reference, ...] = ()
+    total: int = 0
 
     def changes(self, writes: frozenset[str], params: Any) -> frozenset[str]:
         """Return what a statement changes when it runs with some parameters.
@@ -153,13 +214,32 @@ class Refined:
             params: the parameters.
         """
         if self.keyed is None:
-            mine: Iterable[str] = (f"{self.table}{NEW}",)
+            mine: Iterable[str] = self._new(params)
         else:
             buckets = self.keyed.buckets(params)
             if buckets is None:
                 return writes
             mine = (row_of(self.table, bucket) for bucket in buckets)
         return (writes - {self.table}).union(mine)
+
+    def _new(self, params: Any) -> set[str]:
+        unknown = {f"{self.table}{NEW}"}
+        if not self.references or type(params) not in (tuple, list) or len(params) != self.total:
+            return unknown
+        found = {f"{self.table}{REFERRED}"}
+        for column, kind, places in self.references:
+            for place in places:
+                value = params[place]
+                if value is None:
+                    # No query asks for it with an equality.
+                    continue
+                bucket = bucket_of(value, kind)
+                if bucket is None:
+                    return unknown
+                if kind == INTEGER and not 0 <= value <= _MOST_REFERRED:
+                    return unknown
+                found.add(reference_of(self.table, column, bucket))
+        return found
 
 
 def seal_of(found: Sequence[bytes | None]) -> bytes:
@@ -189,8 +269,8 @@ class RowKeys:
         self._key = key
         self._start = (key(EVERYTHING), key(f"{table}{ALL}"))
         self._new = key(f"{table}{NEW}")
-        # Bucket → the keys of a result of rows in it.
-        self._known: dict[int, tuple[bytes, ...]] = {}
+        # Bucket → the keys of a result of rows in it; with a column, of those that refer to it.
+        self._known: dict[int | tuple[str, int], tuple[bytes, ...]] = {}
 
     def of(self, keyed: Keyed, params: Any) -> tuple[tuple[bytes, ...], int] | None:
         """Return what a query's result depends on.
@@ -203,6 +283,8 @@ class RowKeys:
             The keys of the stamps, that of `NEW` last, and how many rows it has if it lacks none;
             None where it depends on the table as a whole.
         """
+        if keyed.reference is not None:
+            return self._referring(keyed, keyed.reference, params)
         if keyed.count == 1 and type(params) is tuple and len(params) == keyed.total:
             # Most queries by key, so that nothing is called for them: see `bucket_of`.
             value = params[keyed.first]
@@ -217,6 +299,21 @@ class RowKeys:
         if len(buckets) == 1:
             found = self._known.setdefault(buckets[0], found)
         return found, keyed.rows(params)
+
+    def _referring(
+        self, keyed: Keyed, column: str, params: Any
+    ) -> tuple[tuple[bytes, ...], int] | None:
+        buckets = keyed.buckets(params)
+        if buckets is None:
+            return None
+        found = self._known.get((column, buckets[0])) if len(buckets) == 1 else None
+        if found is None:
+            named = (reference_of(self._table, column, bucket) for bucket in buckets)
+            found = (self._start[0], self._key(self._table), *map(self._key, named))
+            if len(buckets) == 1:
+                self._known[column, buckets[0]] = found
+        # Whatever rows there are now, each new one changes a stamp.
+        return found, 0
 
     def _bucket(self, bucket: int) -> bytes:
         return self._key(row_of(self._table, bucket))

@@ -16,7 +16,7 @@ from querycache.keys import ELSEWHERE, EVERYTHING
 from querycache.plans import Effect, Knowledge, Plan, remember
 from querycache.rawsql import Kind, Statement, table_name
 from querycache.relations import normalised
-from querycache.rows import RowKeys, dependencies_of
+from querycache.rows import RowKeys, dependencies_of, dependencies_on
 from querycache.session import SETS_ANYTHING, Isolation
 
 if TYPE_CHECKING:
@@ -82,6 +82,10 @@ class Schema:
             known = tuple(map(self.stamp_key, sorted(found)))
             remember(self._changed_keys, changes, known)
         return known
+
+    def read_keys(self, tables: Iterable[str]) -> tuple[bytes, ...]:
+        """Return the keys of the stamps that results of any rows of the tables depend on."""
+        return tuple(self.stamp_key(name) for table in tables for name in dependencies_on(table))
 
     def row_keys(self, table: str) -> RowKeys:
         """Return the keys of the stamps of a table's rows."""

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar
 
 from django.db import connections, transaction
+from django.db.models import Model
 
 import querycache
 from querycache import install
@@ -212,15 +213,21 @@ class Register:
 
     @property
     def keys(self) -> tuple[bytes, ...]:
-        """The keys of the stamps that the value depends on."""
-        database = transaction_of(connections[self.alias]).database
-        return database.stamp_keys({EVERYTHING, Publisher._meta.db_table})
+        """The keys of the stamps that the value depends on, and of what writes change besides."""
+        return keys_of(self.alias, Publisher)
 
     def warm(self) -> None:
         """Have the value in the cache, as if the quarantine of absent stamps were over."""
         plant(self.stage.store, self.keys)
         self.read()
         assert self.hit
+
+
+def keys_of(alias: str, *models: type[Model]) -> tuple[bytes, ...]:
+    """Return the keys of all stamps that hits on tables need, and that writes to them change."""
+    tables = [EVERYTHING, *(model._meta.db_table for model in models)]
+    database = transaction_of(connections[alias]).database
+    return tuple(dict.fromkeys((*database.read_keys(tables), *database.stamp_keys(tables))))
 
 
 def plant(store: Store, keys: Sequence[bytes]) -> None:

@@ -122,9 +122,8 @@ def test_entry_of_another_database(database: str, environment: Environment) -> N
         rows = Publisher.objects.using(alias).values_list("name", flat=True)
         list(rows)
         key = (querycache.explain(rows).key or "").encode()
-        names = transaction_of(connections[alias]).database.stamp_keys(
-            {EVERYTHING, "library_publisher"}
-        )
+        database_of = transaction_of(connections[alias]).database
+        names = database_of.read_keys([EVERYTHING, "library_publisher"])
         found[alias] = key, names, cache.store.read(key, names)
     assert found[database][0] != found[other][0]
     key, names, _ = found[database]

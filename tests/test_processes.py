@@ -7,14 +7,12 @@ from collections.abc import Iterator
 import pytest
 from django.db import connections
 
-from querycache.keys import EVERYTHING
-from querycache.state import transaction_of
 from querycache.stores.base import Store
 from tests import processes
 from tests.hooks import eventually
 from tests.library.models import Thing
 from tests.processes import Board, Peer, Place
-from tests.stages import Stage, plant, staged
+from tests.stages import Stage, keys_of, plant, staged
 
 STORES = ("lmdb", "redis", "memcached")
 WORKERS = 4
@@ -42,8 +40,7 @@ def fill(stage: Stage, rows: int) -> Store:
     """Make rows with zeros, and stamps as a store has them that has run for a while."""
     things = [Thing(pk=pk + 1, code=f"{pk}") for pk in range(rows)]
     Thing.objects.using(stage.alias).bulk_create(things)
-    database = transaction_of(connections[stage.alias]).database
-    plant(stage.store, database.stamp_keys({EVERYTHING, Thing._meta.db_table}))
+    plant(stage.store, keys_of(stage.alias, Thing))
     return stage.store.inner
 
 

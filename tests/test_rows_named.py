@@ -6,18 +6,27 @@ import uuid
 
 import pytest
 
+from querycache.keys import ELSEWHERE, EVERYTHING
+from querycache.rawsql.inserted import inserted
 from querycache.rawsql.keyed import keyed_by
 from querycache.rows import (
+    ALL,
     BUCKETS,
     INTEGER,
     MOST_ROWS,
     NEW,
+    REFERRED,
     UUID,
     Keyed,
+    Reference,
     Refined,
     bucket_of,
+    dependencies_of,
+    dependencies_on,
     merged,
+    reference_of,
     row_of,
+    table_of,
 )
 
 
@@ -83,6 +92,109 @@ def test_parameters_that_name_no_rows() -> None:
     for params in (None, [], ["a"], ["a", "5"], {"a": 1, "b": 5}, [("a", 5), ("b", 6)]):
         assert Refined("t", keyed).changes(writes, params) == writes
     assert Refined("t", None).changes(writes, None) == {f"t{NEW}", "u"}
+
+
+@pytest.mark.parametrize(
+    ("sql", "found"),
+    [
+        ('INSERT INTO "t" ("a", "b") VALUES (%s, %s)', ((1,),)),
+        ('INSERT INTO "t" ("b") VALUES (%s) RETURNING "t"."id"', ((0,),)),
+        ('INSERT INTO "t" ("a", "b") VALUES (%s, %s), (%s, %s)', ((1, 3),)),
+        ("INSERT INTO t (a, B) VALUES (%s, %s)", ((1,),)),
+        ('INSERT INTO "t" ("a", "b") VALUES ' + ", ".join(["(%s, %s)"] * (MOST_ROWS + 1)), None),
+        ('INSERT INTO "t" ("a", "b") VALUES (%s, %s), (%s)', None),
+        ('INSERT INTO "t" ("a") VALUES (%s)', None),
+        ('INSERT INTO "t" ("b", "b") VALUES (%s, %s)', None),
+        ('INSERT INTO "t" ("a", "b") VALUES (%s, 1)', None),
+        ('INSERT INTO "t" ("a", "b") VALUES (DEFAULT, %s)', None),
+        ('INSERT INTO "t" ("a", "b") VALUES (%s, %s + 1)', None),
+        ('INSERT INTO "t" ("b") VALUES (-%s)', None),
+        ('INSERT INTO "t" ("b") VALUES ((SELECT %s))', None),
+        ('INSERT INTO "t" ("b") SELECT %s', None),
+        ('INSERT INTO "t" VALUES (%s)', None),
+        ('INSERT INTO "t" DEFAULT VALUES', None),
+        ('INSERT INTO "t" ("b") VALUES (%s) ON CONFLICT DO NOTHING', None),
+        ('INSERT INTO "t" ("b") VALUES (%s) ON CONFLICT ("a") DO UPDATE SET "b" = 2', None),
+        ('INSERT OR REPLACE INTO "t" ("b") VALUES (%s)', None),
+        ('REPLACE INTO "t" ("b") VALUES (%s)', None),
+        ('INSERT INTO "u" ("b") VALUES (%s)', None),
+        ('INSERT INTO "t" AS "x" ("b") VALUES (%s)', None),
+        ("""INSERT INTO "t" ("a", "b") VALUES ('%%', %s)""", None),
+        ('INSERT INTO "t" ("b",) VALUES (%s)', None),
+        ('INSERT INTO "t" ("b") VALUES (%s', None),
+        ('INSERT INTO "t" ("b") VALUES', None),
+        ("INSERT INTO", None),
+        ("INSERT INTO \"t\" ('b') VALUES (%s)", None),
+        ("", None),
+    ],
+)
+def test_texts_that_make_rows(sql: str, found: tuple[tuple[int, ...], ...] | None) -> None:
+    places = inserted(sql, "sqlite", "t", ["b"], MOST_ROWS)
+    assert places == (None if found is None else (found, sql.count("%s")))
+
+
+def test_columns_are_spelled_as_the_database_does() -> None:
+    sql = 'INSERT INTO "t" ("a", "B") VALUES (%s, %s)'
+    assert inserted(sql, "sqlite", "t", ["b"], 1) == (((1,),), 2)
+    assert inserted(sql, "postgresql", "t", ["b"], 1) is None
+    assert inserted(sql.replace('"', "`"), "mysql", "t", ["b"], 1) == (((1,),), 2)
+    # That may be text.
+    assert inserted(sql, "mysql", "t", ["b"], 1) is None
+    assert inserted(sql, "sqlite", "t", ["b", "a"], 1) == (((1,), (0,)), 2)
+
+
+def test_references_of_new_rows() -> None:
+    key = uuid.UUID("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11")
+    references = (Reference("a", INTEGER, (0, 2)), Reference("b", UUID, (1, 3)))
+    refined = Refined("t", None, references, 4)
+    unknown = {f"t{NEW}", "u"}
+    new = f"t{REFERRED}"
+
+    def changes(*params: object) -> frozenset[str]:
+        return refined.changes(frozenset({"t", "u"}), params)
+
+    of_b = reference_of("t", "b", key.int % BUCKETS)
+    one, two = reference_of("t", "a", 1), reference_of("t", "a", 2)
+    assert changes(1, key, 2, str(key)) == {new, one, two, of_b, "u"}
+    assert changes(1, None, None, key.hex) == {new, one, of_b, "u"}
+    assert changes(None, None, None, None) == {new, "u"}
+    for bad in (True, "1", 1.0, -1, 2**31, (1,)):
+        assert changes(bad, key, 2, key) == unknown
+    for params in ((), (1, key, 2), (1, key, 2, key, 3)):
+        assert changes(*params) == unknown
+    assert refined.changes(frozenset({"t"}), None) == {f"t{NEW}"}
+    assert refined.changes(frozenset({"t"}), {"a": 1}) == {f"t{NEW}"}
+
+
+def test_what_changes_with_what() -> None:
+    one = reference_of("t", "a", 1)
+    assert dependencies_of("t") == ("t", f"t{ALL}")
+    assert dependencies_of(row_of("t", 1)) == ("t", row_of("t", 1))
+    assert dependencies_of(f"t{NEW}") == ("t", f"t{NEW}")
+    assert dependencies_of(f"t{REFERRED}") == (f"t{NEW}",)
+    assert dependencies_of(one) == (one,)
+    assert {table_of(change) for change in (one, f"t{REFERRED}", f"t{NEW}", "t")} == {"t"}
+    # Tables of other databases, whatever they are called.
+    other = f"{ELSEWHERE}db{ELSEWHERE}t=1"
+    assert dependencies_of(other) == (other, f"{other}{ALL}")
+    assert dependencies_of("a=b") == ("a=b", f"a=b{ALL}")
+    assert dependencies_of(row_of("a=b", 1)) == ("a=b", row_of("a=b", 1))
+    assert dependencies_on(EVERYTHING) == (EVERYTHING,)
+    # Each change changes something that whatever is made of any rows depends on.
+    for change in ("t", row_of("t", 1), f"t{NEW}", f"t{REFERRED}"):
+        assert set(dependencies_of(change)) & set(dependencies_on("t"))
+
+
+def test_new_rows_of_a_transaction_are_few() -> None:
+    def after(count: int, *more: str) -> frozenset[str]:
+        made = {reference_of("t", "a", number) for number in range(count)}
+        return merged(frozenset({f"t{REFERRED}", *more}), frozenset(made))
+
+    assert len(after(MOST_ROWS - 1)) == MOST_ROWS
+    assert after(MOST_ROWS + 1) == {f"t{NEW}"}
+    assert after(MOST_ROWS + 1, row_of("t", 1)) == {f"t{NEW}", row_of("t", 1)}
+    assert after(MOST_ROWS + 1, "t") == {"t"}
+    assert after(MOST_ROWS + 1, "b", row_of("b", 1)) == {f"t{NEW}", "b", row_of("b", 1)}
 
 
 def test_changes_of_a_transaction_are_few() -> None:

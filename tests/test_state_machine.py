@@ -21,7 +21,7 @@ from querycache.cache import QueryCache
 from querycache.dependencies import Database
 from querycache.leases import Lease
 from querycache.overlay import Overlay
-from querycache.rows import NEW, Refined, table_of
+from querycache.rows import NEW, REFERRED, Refined, table_of
 from querycache.stamps import TOKEN_BYTES
 from querycache.transactions import Transaction
 from tests.environment import VERIFYING, Environment, configure
@@ -168,6 +168,16 @@ def without_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("querycache.schema.dependencies_of", lambda change: (table_of(change),))
 
 
+def without_references(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new row does not tell what it refers to."""
+    monkeypatch.setattr(Refined, "_new", lambda self, params: {f"{self.table}{REFERRED}"})
+
+
+def without_new_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is made of any rows of a table does not depend on new ones."""
+    monkeypatch.setattr("querycache.schema.dependencies_on", lambda table: (table,))
+
+
 def without_raw_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Writes through cursors are not looked at; see `RAW_SQL`."""
 
@@ -185,6 +195,8 @@ SQLITE, POSTGRESQL = ("sqlite_wal", "memory"), ("postgresql", "memory")
         (*SQLITE, without_savepoints),
         (*SQLITE, without_rows),
         (*SQLITE, without_all_rows),
+        (*SQLITE, without_references),
+        (*SQLITE, without_new_rows),
         (*SQLITE, without_raw_writes),
         pytest.param(*POSTGRESQL, without_own_view, marks=pytest.mark.slow),
         pytest.param(*POSTGRESQL, without_stamps_in_the_overlay, marks=pytest.mark.slow),
@@ -192,7 +204,7 @@ SQLITE, POSTGRESQL = ("sqlite_wal", "memory"), ("postgresql", "memory")
     indirect=["database", "store_url"],
     ids=[
         *("announcements", "m2m", "parent", "marks", "savepoints"),
-        *("rows", "all rows", "raw"),
+        *("rows", "all rows", "references", "new rows", "raw"),
         *("own view", "overlay stamps"),
     ],
 )

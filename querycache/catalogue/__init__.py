@@ -13,7 +13,7 @@ from querycache.catalogue.facts import (
     UPDATE,
     Change,
     Facts,
-    PrimaryKey,
+    KeyColumn,
     Relation,
     all_events,
 )
@@ -28,7 +28,7 @@ __all__ = [
     "Catalogue",
     "Change",
     "Facts",
-    "PrimaryKey",
+    "KeyColumn",
     "Reading",
     "Relation",
     "all_events",

@@ -95,8 +95,8 @@ class Relation:
     unknown: str | None = None
 
 
-class PrimaryKey(NamedTuple):
-    """A primary key of one column, of a type whose equality every program sees alike.
+class KeyColumn(NamedTuple):
+    """A column by which rows are told apart, of a type whose equality every program sees alike.
 
     Args:
         column: as the catalogue spells it.
@@ -117,6 +117,7 @@ class Facts:
         routines: functions and procedures that may write, by name.
         untransacted: tables whose writes no transaction holds back.
         primary_keys: of tables whose rows can be told apart by them.
+        references: columns of tables that have a foreign key.
         blind: why triggers cannot be seen at all.
     """
 
@@ -124,8 +125,22 @@ class Facts:
     actions: Mapping[str, list[Action]] = field(default_factory=lambda: defaultdict(list))
     routines: Mapping[str, list[Code]] = field(default_factory=lambda: defaultdict(list))
     untransacted: frozenset[str] = _NO_NAMES
-    primary_keys: Mapping[str, PrimaryKey] = field(default_factory=dict)
+    primary_keys: Mapping[str, KeyColumn] = field(default_factory=dict)
+    references: Mapping[str, tuple[KeyColumn, ...]] = field(default_factory=dict)
     blind: str | None = None
+
+    def add_references(self, columns: Iterable[tuple[str, str, str]]) -> None:
+        """Note the columns of tables that have a foreign key.
+
+        Args:
+            columns: of every foreign key: the table, the column, and its kind, which is empty where
+                its equality is not that of every program.
+        """
+        found: dict[str, set[KeyColumn]] = defaultdict(set)
+        for name, column, kind in columns:
+            if kind:
+                found[name].add(KeyColumn(column, kind))
+        self.references = {name: tuple(sorted(keys)) for name, keys in found.items()}
 
     def add_primary_keys(self, columns: Iterable[tuple[Hashable, str, str | None, str]]) -> None:
         """Note the primary keys of tables, as far as rows can be told apart by them.
@@ -135,11 +150,11 @@ class Facts:
                 a column: what tells it from others of its name, its name, the column, and its kind,
                 which is empty where its equality is not that of every program.
         """
-        tables: dict[Hashable, tuple[str, list[PrimaryKey | None]]] = {}
+        tables: dict[Hashable, tuple[str, list[KeyColumn | None]]] = {}
         for identity, name, column, kind in columns:
-            key = PrimaryKey(column, kind) if column and kind else None
+            key = KeyColumn(column, kind) if column and kind else None
             tables.setdefault(identity, (name, []))[1].append(key)
-        found: dict[str, PrimaryKey | None] = {}
+        found: dict[str, KeyColumn | None] = {}
         for name, keys in tables.values():
             key = keys[0] if len(keys) == 1 else None
             found[name] = key if found.get(name, key) == key else None

@@ -65,6 +65,14 @@ SELECT t.table_name, c.column_name, c.data_type, c.column_type
    AND c.column_name = k.column_name
  WHERE t.table_schema = DATABASE()
 """
+_REFERENCES = """
+SELECT DISTINCT k.table_name, c.column_name, c.data_type, c.column_type
+  FROM information_schema.key_column_usage k
+  JOIN information_schema.columns c
+    ON c.table_schema = k.table_schema AND c.table_name = k.table_name
+   AND c.column_name = k.column_name
+ WHERE k.table_schema = DATABASE() AND k.referenced_table_name IS NOT NULL
+"""
 _MAY_SEE_TRIGGERS = """
 SELECT 1 FROM information_schema.user_privileges WHERE privilege_type = 'TRIGGER'
 UNION ALL
@@ -76,6 +84,8 @@ SELECT 1 FROM information_schema.schema_privileges
 _SHOWS_HIDDEN = (10, 11)
 
 _INTEGERS = frozenset(("tinyint", "smallint", "mediumint", "int", "bigint"))
+
+_SMALL = _INTEGERS - {"int", "bigint"}
 
 _EVENTS = {"INSERT": INSERT, "UPDATE": UPDATE, "DELETE": DELETE}
 
@@ -104,6 +114,11 @@ def read(cursor: Any, database: str) -> Facts:
     facts.add_primary_keys(
         (name, table_name(name), column, _kind(kind or "", declared or ""))
         for name, column, kind, declared in _rows(cursor, _PRIMARY_KEYS)
+    )
+    facts.add_references(
+        # Smaller integers may be cut to what the column can hold.
+        (table_name(name), column, "" if kind in _SMALL else _kind(kind, declared))
+        for name, column, kind, declared in _rows(cursor, _REFERENCES)
     )
     return facts
 

@@ -87,6 +87,14 @@ SELECT 'table', c.oid::bigint, 0, c.relname::text,
    AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'uuid'::regtype)
  WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'
 UNION ALL
+SELECT 'reference', c.oid::bigint, 0, c.relname::text,
+       CASE a.atttypid WHEN 'uuid'::regtype THEN 'uuid' ELSE 'integer' END, a.attname::text
+  FROM pg_catalog.pg_constraint k
+  JOIN pg_catalog.pg_class c ON c.oid = k.conrelid AND c.relkind = 'r'
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (k.conkey)
+   AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'uuid'::regtype)
+ WHERE k.contype = 'f' AND c.oid >= 16384 AND c.relpersistence <> 't'
+UNION ALL
 SELECT 'routine', p.oid::bigint, 0, p.proname::text,
        CASE WHEN p.prosqlbody IS NULL THEN l.lanname::text ELSE 'tree' END,
        coalesce(p.prosqlbody::text, p.prosrc)
@@ -145,7 +153,7 @@ class _Names:
         trees = [row.tree for what in ("rule", "policy", "trigger") for row in found[what]]
         trees += [row.tree for row in found["routine"] if row.how == "tree"]
         relations = {oid for tree in trees for oid in tree.relations}
-        named = ("routine", "sequence", "table")
+        named = ("routine", "sequence", "table", "reference")
         relations |= {row.oid for what, rows in found.items() if what not in named for row in rows}
         relations |= {row.other for what in ("key", "child") for row in found[what]}
         functions = {oid for tree in trees for oid in tree.functions}
@@ -207,6 +215,9 @@ class _Reading:
         self._facts.add_primary_keys(
             (row.oid, table_name(row.name), row.text or None, row.how)
             for row in self._found["table"]
+        )
+        self._facts.add_references(
+            (table_name(row.name), row.text, row.how) for row in self._found["reference"]
         )
         return self._facts
 

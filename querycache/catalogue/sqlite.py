@@ -37,6 +37,12 @@ SELECT m.name, c.name, coalesce(c.type, '')
  WHERE m.type IN ('table', 'view')
 """
 
+_REFERENCES = """
+SELECT m.name, c.name, coalesce(c.type, '')
+  FROM main.sqlite_master m, pragma_foreign_key_list(m.name) k, pragma_table_info(m.name) c
+ WHERE m.type = 'table' AND c.name = k."from" COLLATE NOCASE
+"""
+
 #: Modules of virtual tables whose rows come from tables of the same database.
 _MODULES = frozenset(
     "fts3 fts4 fts5 fts3aux fts4aux fts5vocab fts3tokenize rtree rtree_i32 geopoly".split()  # noqa: SIM905
@@ -71,6 +77,11 @@ def read(cursor: Any, database: str) -> Facts:
     cursor.execute(_PRIMARY_KEYS)
     facts.add_primary_keys(
         (name, table_name(name), column, _kind(declared.casefold()))
+        for name, column, declared in cursor.fetchall()
+    )
+    cursor.execute(_REFERENCES)
+    facts.add_references(
+        (table_name(name), column, _kind(declared.casefold()))
         for name, column, declared in cursor.fetchall()
     )
     for table in replacing:

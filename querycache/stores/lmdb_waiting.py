@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from querycache.stores.lmdb_files import Environment
 
-logger = logging.getLogger("querycache.stores.lmdb")
+logger = logging.getLogger("querycache.lmdb")
 
 #: Seconds for which an entry waits.
 DELAY = 0.02

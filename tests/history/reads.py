@@ -62,6 +62,12 @@ def count(writer: int) -> list[Seen]:
     return [Seen(register(writer, COUNT), found)]
 
 
+def events(writer: int) -> list[Seen]:
+    """The rows that refer to another."""
+    found = Event.objects.filter(account_id=single_row(writer)).values_list("pk", flat=True)
+    return [Seen(register(writer, COUNT), len(found))]
+
+
 def join(writer: int) -> list[Seen]:
     """All rows of two tables, joined."""
     seen = []
@@ -110,6 +116,7 @@ async def count_async(writer: int) -> list[Seen]:
 
 #: All ways, by their names.
 LOOKS: dict[str, Look] = {
-    each.__name__: each for each in (account, ledger, accounts, count, join, annotated, highest)
+    each.__name__: each
+    for each in (account, ledger, accounts, count, events, join, annotated, highest)
 }
 ASYNC_LOOKS = (account_async, accounts_async, count_async)

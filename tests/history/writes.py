@@ -114,6 +114,13 @@ def bulk_update(writer: Writer) -> None:
         Ledger.objects.bulk_update([Ledger(pk=row, value=value)], ["value"])
 
 
+def create(writer: Writer) -> None:
+    """`create()` of a row that refers to another."""
+    with writer.committing((COUNT, writer.events + 1)):
+        Event.objects.create(account_id=single_row(writer.number))
+    writer.events += 1
+
+
 def bulk_create(writer: Writer) -> None:
     """`bulk_create()` of a few rows."""
     number = writer.choose.randint(1, 3)
@@ -152,6 +159,7 @@ WAYS: dict[str, Way] = {
         rolled_back,
         savepoint,
         bulk_update,
+        create,
         bulk_create,
     )
 }

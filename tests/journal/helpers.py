@@ -9,12 +9,10 @@ import pytest
 from django.db import connections
 
 from querycache import journal
-from querycache.keys import EVERYTHING
 from querycache.models import Journal
-from querycache.state import transaction_of
 from tests.library.models import Thing
 from tests.processes import hit, read
-from tests.stages import Stage, plant
+from tests.stages import Stage, keys_of, plant
 
 WRITES = ("write", "save")
 
@@ -40,8 +38,7 @@ TABLE = Thing._meta.db_table
 def fill(stage: Stage) -> None:
     """Make the rows, and have them in the cache."""
     Thing.objects.using(stage.alias).bulk_create(Thing(pk=pk, code=f"{pk}") for pk in (1, 2))
-    database = transaction_of(connections[stage.alias]).database
-    plant(stage.store, database.stamp_keys({EVERYTHING, Thing._meta.db_table}))
+    plant(stage.store, keys_of(stage.alias, Thing))
     assert read(stage.alias) == [0, 0]
     assert hit(stage.alias)
 

@@ -264,9 +264,9 @@ class LibraryMachine(RuleBasedStateMachine):
             tables = {model._meta.db_table for model in apps.get_models(include_auto_created=True)}
             rows = {row_of(table, n) for table in tables for n in (1, 2, 3)}
             new = {f"{table}{NEW}" for table in tables}
-            return transaction_of(connections[self.alias]).database.stamp_keys(
-                {EVERYTHING, *tables, *rows, *new}
-            )
+            database = transaction_of(connections[self.alias]).database
+            written = database.stamp_keys({EVERYTHING, *tables, *rows, *new})
+            return tuple(dict.fromkeys((*written, *database.read_keys(sorted(tables)))))
 
         return self.workers[0].do(keys)
 

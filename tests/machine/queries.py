@@ -78,6 +78,15 @@ def count_reviews(alias: str, n: int) -> Any:
     return _("Review", alias).count()
 
 
+def reviews_of_book(alias: str, n: int) -> Any:
+    return list(_("Review", alias).filter(book=n).order_by("pk").values_list("pk", "stars"))
+
+
+def reviews_of_books(alias: str, n: int) -> Any:
+    found = _("Review", alias).filter(book__in=[n, 2]).order_by("pk")
+    return list(found.values_list("pk", "stars"))
+
+
 def count_over_join(alias: str, n: int) -> Any:
     return _("Review", alias).filter(book__author__name=f"author {n}").count()
 
@@ -163,6 +172,8 @@ QUERIES: tuple[Query, ...] = (
     books_of_genre,
     genre_names_over_join,
     count_reviews,
+    reviews_of_book,
+    reviews_of_books,
     count_over_join,
     count_over_genres,
     review_exists,

@@ -83,6 +83,10 @@ def delete_publishers(alias: str, n: int, v: int) -> None:
     _("Publisher", alias).all().delete()
 
 
+def add_review(alias: str, n: int, v: int) -> None:
+    _("Review", alias).create(book=_book(alias, n), stars=v)
+
+
 def bulk_create_reviews(alias: str, n: int, v: int) -> None:
     book = _book(alias, n)
     _("Review", alias).bulk_create([models.Review(book=book, stars=v) for _i in range(2)])
@@ -184,6 +188,7 @@ WRITES: tuple[Write, ...] = (
     bulk_update_books,
     publish,
     delete_publishers,
+    add_review,
     bulk_create_reviews,
     delete_reviews,
     rename_genre,

@@ -12,11 +12,10 @@ from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
 import querycache
-from querycache.state import transaction_of
 from querycache.stores.base import StoreError
 from tests.environment import elsewhere
 from tests.library.models import Genre, Publisher
-from tests.stages import Register, plant, staged
+from tests.stages import Register, keys_of, plant, staged
 from tests.watching import alias_of
 
 WITH_LEVELS = ("postgresql", "mariadb")
@@ -52,11 +51,6 @@ def register_of(
         genres(alias)
         register.read()
         yield register
-
-
-def keys_of(alias: str, *models: Any) -> tuple[bytes, ...]:
-    database = transaction_of(connections[alias]).database
-    return database.stamp_keys([model._meta.db_table for model in models])
 
 
 def genres(alias: str) -> list[str]:
