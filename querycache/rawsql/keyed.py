@@ -1,9 +1,10 @@
-"""Statements that are about no rows of their one table but those that a primary key names.
+"""Statements that are about no rows of their one table but those that one column names.
 
-Only the plainest shapes, which are the ORM's: a SELECT, UPDATE or DELETE on one table without
-calls, subqueries or joins, whose WHERE is, or begins or goes on with AND, an equality or a short
-list of the key's column and placeholders. All words and operators that it may have are listed
-here: whatever else there is may mean that other rows matter.
+That is the primary key, or a column with a foreign key. Only the plainest shapes, which are the
+ORM's: a SELECT, UPDATE or DELETE on one table without calls, subqueries or joins, whose WHERE is,
+or begins or goes on with AND, an equality or a short list of the column and placeholders. All words
+and operators that it may have are listed here: whatever else there is may mean that other rows
+matter.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _DEEPEST = 20
 
 
 class Values(NamedTuple):
-    """Where the values of a primary key stand among the parameters.
+    """Where the values of the column stand among the parameters.
 
     Args:
         first: the place of the first.
@@ -60,11 +61,11 @@ def keyed_by(sql: str, vendor: str, table: str, column: str, most: int) -> Value
         sql: one statement with placeholders ``%s``.
         vendor: Django's `connection.vendor`.
         table: that it is about, as `table_name` gives it.
-        column: of the table's primary key, as the database's catalogue spells it.
+        column: of the table, as the database's catalogue spells it.
         most: values at most.
 
     Returns:
-        None where it may be about other rows, or changes the primary key.
+        None where it may be about other rows, or changes the column.
     """
     # An escaped per cent sign makes placeholders hard to count. MySQL reads "a" as a string.
     if "%%" in sql or (vendor == "mysql" and '"' in sql):
@@ -84,7 +85,7 @@ class _Shape:
     Args:
         tokens: of the statement.
         table: that it is about.
-        column: of the primary key.
+        column: that names the rows.
         exact: whether the case of a column's name matters.
     """
 
