@@ -102,8 +102,8 @@ def check_serving(
                 checks.Warning(
                     f"The database {alias} is served by another store: {named.label}.",
                     f"This process uses {installed.cache.claim.label}, serves nothing, and cannot "
-                    "announce its writes. Give it the same STORE and KEY_PREFIX, or run "
-                    "manage.py querycache adopt.",
+                    "announce its writes. Give it the same STORE, KEY_PREFIX and release of "
+                    "querycache, or run manage.py querycache adopt.",
                     obj=OBJ,
                     id="querycache.W021",
                 )

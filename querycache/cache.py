@@ -54,7 +54,7 @@ class QueryCache:
         self.counters = Counters()
         self.breaker = Breaker()
         self.sealer = Sealer(secret)
-        self.entry_prefix = f"{config.key_prefix}:e:{self.sealer.tag}:"
+        self.entry_prefix = f"{config.namespace}:e:{self.sealer.tag}:"
         self.strict = config.consistency == "strict"
         self.ignores_raw = config.raw_sql == "ignore"
         #: Writes that the store cannot be told of are written down in their database.
@@ -345,7 +345,7 @@ class QueryCache:
             return False
         try:
             # A store that answers and changes nothing (it is full, say) is down as well.
-            self.store.touch([f"{self.config.key_prefix}:s:probe".encode()])
+            self.store.touch([f"{self.config.namespace}:s:probe".encode()])
             # From here on writes announce themselves, so that the debts come to an end.
             self._paying = True
             while not self._paid():

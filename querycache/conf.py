@@ -17,7 +17,7 @@ from typing import Any, Final, Literal, cast
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from querycache import values
+from querycache import stamps, values
 from querycache.stores import SCHEMES
 from querycache.stores.base import StoreOptions
 from querycache.values import Around
@@ -42,7 +42,7 @@ class Config:
         ttl: seconds that an unused entry may stay in the store; None for ever.
         max_rows: rows of the largest result that is stored.
         max_bytes: bytes of the largest result that is stored.
-        key_prefix: what all keys in the store begin with.
+        key_prefix: what all keys in the store begin with, before the version of the protocol.
         databases: aliases of the cached databases; None for all.
         replicas: alias of a replica → what it follows, and how far behind it may be.
         consistency: the contract between readers and writers.
@@ -82,9 +82,14 @@ class Config:
     raw_sql: Literal["track", "ignore"]
     context: Callable[[Any], object] | str | None
 
+    @property
+    def namespace(self) -> str:
+        """What all keys in the store begin with, and part of what databases know the store by."""
+        return f"{self.key_prefix}:{stamps.PROTOCOL}"
+
     def store_options(self) -> StoreOptions:
         """Return what every store is opened with."""
-        return StoreOptions(self.key_prefix, self.lease_ms, self.timeout)
+        return StoreOptions(self.namespace, self.lease_ms, self.timeout)
 
     def context_function(self) -> Callable[[Any], object] | None:
         """Return what tells the tenant of a connection, imported now where `context` is a path.

@@ -43,7 +43,7 @@ class Schema:
         self._vendor = vendor
         self._name = name
         self._cache = cache
-        self._prefix = cache.config.key_prefix
+        self._prefix = cache.config.namespace
         self._depends = normalised(cache.config.depends)
         self._triggers = normalised(cache.config.triggers)
         self._knowledge: Knowledge | None = None

@@ -18,7 +18,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from querycache import journal
-from querycache.keys import EVERYTHING
+from querycache.keys import EVERYTHING, digest
 from querycache.stores import places
 from querycache.stores.base import StoreError, StoreUnusable
 
@@ -45,8 +45,8 @@ _LONGEST_LABEL = 255
 
 _ANOTHER = (
     "%s is served by the store %s, and this process uses %s: it serves nothing, and its writes"
-    " count as ones that the store cannot be told of; give it the same STORE and KEY_PREFIX, or"
-    " move the database with `manage.py querycache adopt`"
+    " count as ones that the store cannot be told of; give it the same STORE, KEY_PREFIX and"
+    " release of querycache, or move the database with `manage.py querycache adopt`"
 )
 
 
@@ -85,7 +85,12 @@ class Claim:
     @property
     def label(self) -> str:
         """Where the store is, as people read it and databases keep it."""
-        return self._store.place[:_LONGEST_LABEL]
+        place = self._store.place
+        if len(place) <= _LONGEST_LABEL:
+            return place
+        # What was cut off tells it from others, too.
+        rest = digest(place).hex()
+        return f"{place[: _LONGEST_LABEL - len(rest) - 1]} {rest}"
 
     def identity(self, named: Named | None) -> str:
         """Return what the store says it is, having told it where it has lost that.

@@ -16,6 +16,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: The version of all that processes find in a store: names, stamps, entries, LMDB's files, and what
+#: each step does. Raise it with any change after which an older process would misread something or
+#: miss a write: it is part of all names, so stores of two versions are two stores. The journal and
+#: the row that names a store are read by all versions, and have migrations.
+PROTOCOL = 1
+
 NONCE_BYTES = 16
 ERA_BYTES = 8
 TOKEN_BYTES = 16

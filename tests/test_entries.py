@@ -142,7 +142,7 @@ def _stamps_length() -> int:
     cache = cache_of()
     m = Library("sqlite")
     plan_keys = [
-        keys.stamp_key(cache.config.key_prefix, _identity(m), name)
+        keys.stamp_key(cache.config.namespace, _identity(m), name)
         for name in (keys.EVERYTHING, *dependencies_on("library_author"))
     ]
     found = cache.store.stamps(plan_keys)

@@ -203,7 +203,7 @@ def test_keys_that_hold_another_type(
             }
             make[kind]()
 
-        prefix = stage.cache.config.key_prefix
+        prefix = stage.cache.config.namespace
         for key in (
             entry_key_of(register),
             *register.keys,
@@ -238,7 +238,7 @@ def test_counter_of_another_making(
     ):
         register = Register(stage)
         register.warm()
-        client.set(f"{stage.cache.config.key_prefix}:sequence", value)
+        client.set(f"{stage.cache.config.namespace}:sequence", value)
         register.write()
         assert register.read() == "new"
         eventually(lambda: cached(register), "it is cached again")
@@ -256,11 +256,11 @@ NAMES = [
 @pytest.mark.parametrize("store_url", STORES, indirect=True)
 def test_names_of_tables_are_no_part_of_keys(database: str, store_url: str, name: str) -> None:
     with staged(database, STORE=store_url) as stage:
-        key = keys.stamp_key(stage.cache.config.key_prefix, f"sqlite:/{name}.db", name)
+        key = keys.stamp_key(stage.cache.config.namespace, f"sqlite:/{name}.db", name)
         assert key.isascii()
         assert not set(key) & set(b" \r\n\t\0*?[]{}'")
         assert len(key) < 100
-        assert key != keys.stamp_key(stage.cache.config.key_prefix, "sqlite:/b", name)
+        assert key != keys.stamp_key(stage.cache.config.namespace, "sqlite:/b", name)
         store = stage.store.inner
         store.begin([key], b"t" * 16)
         store.end([key], b"t" * 16)

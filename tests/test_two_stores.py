@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -15,14 +13,13 @@ from django.db import connections, transaction
 
 import querycache
 from querycache import asking_checks, install, journal, serving, watch
-from querycache.cache import QueryCache
 from querycache.models import Journal, ServingStore
-from querycache.runtime import runtime
-from querycache.state import Installed, transaction_of
+from querycache.state import transaction_of
 from querycache.stores import places
 from tests.environment import configure
 from tests.library.models import Thing
 from tests.processes import Peer, Place, hit, read, save, second, write
+from tests.sites import Sites, settle
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded"),
@@ -36,66 +33,6 @@ pytestmark = [
 def no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks grow old when a test says so."""
     monkeypatch.setattr(watch, "LOOK_EVERY", 1e6)
-
-
-class Sites:
-    """Two configurations of one process on one database, as two processes would have them.
-
-    Args:
-        folder: where their stores are.
-        alias: of the database.
-        settings: of both.
-    """
-
-    def __init__(self, folder: Path, alias: str, **settings: Any) -> None:
-        self.alias = alias
-        self._stack = ExitStack()
-        self._made: dict[str, Installed] = {}
-        for name in ("one", "two"):
-            store = f"lmdb://{folder / name}?size=8mb"
-            self._made[name] = configure(named=True, **{"STORE": store, "LEASE": 0.5, **settings})
-            # Not closed by the next installation: both go on.
-            runtime.current = None
-        Thing.objects.using(alias).bulk_create(Thing(pk=pk, code=f"{pk}") for pk in (1, 2))
-
-    @contextmanager
-    def on(self, name: str) -> Iterator[QueryCache]:
-        """Be the process with this store."""
-        before, runtime.current = runtime.current, self._made[name]
-        try:
-            yield self._made[name].cache
-        finally:
-            runtime.current = before
-
-    def read(self, name: str) -> list[int]:
-        with self.on(name):
-            return read(self.alias)
-
-    def hit(self, name: str) -> bool:
-        with self.on(name):
-            return hit(self.alias)
-
-    def save(self, name: str, value: int) -> None:
-        with self.on(name):
-            save(self.alias, 1, value)
-
-    def second(self, *names: str) -> None:
-        """Let so much time pass that a process looks again."""
-        for name in names or ("one", "two"):
-            with self.on(name):
-                second(self.alias)
-
-    def age(self, ms: int) -> None:
-        """Let the row be older than it is."""
-        row = ServingStore.objects.using(self.alias).get()
-        ServingStore.objects.using(self.alias).update(
-            seen=row.seen - ms, since=max(0, row.since - ms)
-        )
-
-    def close(self) -> None:
-        for made in self._made.values():
-            made.cache.close()
-        install.uninstall()
 
 
 @pytest.fixture
@@ -112,12 +49,6 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
 def names_a_store(alias: str) -> bool:
     """Tell whether a database names a store, as the open transaction sees it."""
     return journal.look(connections[alias]).named is not None
-
-
-def settle(sites: Sites) -> None:
-    """Have the database name the first store, which has the rows."""
-    assert [sites.read("one") for _ in range(2)] == [[0, 0]] * 2
-    assert sites.hit("one")
 
 
 def test_process_on_another_store_serves_nothing_and_says_so_once(

@@ -52,7 +52,7 @@ class Memory(Work):
 
         assert runtime.current is not None
         cache = runtime.current.cache
-        prefix = cache.config.key_prefix
+        prefix = cache.config.namespace
         tables = [f"{prefix}:s:benchmark:table{n}".encode() for n in range(TABLES)]
         cache.store.settle(tables)
         rows = [(n, f"row {n}") for n in range(10)]

@@ -30,6 +30,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
+from querycache import stamps
 from querycache.stores.base import StoreUnusable
 
 _getpid = os.getpid
@@ -90,13 +91,15 @@ def check_folder(path: Path) -> None:
 def make_folder(path: Path) -> Path:
     """Make the store's folder, check it, and return the part of it that belongs to this boot."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    ours = path / f"boot-{boot_id() or 'unknown'}"
-    for folder in (path, ours):
+    boot = path / f"boot-{boot_id() or 'unknown'}"
+    # Of each version of the protocol its own: another may have other files.
+    ours = boot / str(stamps.PROTOCOL)
+    for folder in (path, boot, ours):
         with contextlib.suppress(FileExistsError):
             folder.mkdir(0o700)
         check_folder(folder)
     for other in path.glob("boot-*"):
-        if other != ours and boot_id():
+        if other != boot and boot_id():
             shutil.rmtree(other, ignore_errors=True)
     return ours
 

@@ -35,7 +35,7 @@ class TestRoom:
         assert info.entries > 100
         assert info.used is not None
         assert info.used > 5 * MB
-        on_disk = sum(file.stat().st_size for file in store.path.glob("boot-*/entries-*/data.mdb"))
+        on_disk = sum(file.stat().st_size for file in store.path.rglob("entries-*/data.mdb"))
         assert on_disk <= 8 * MB
 
     def test_the_oldest_go_first_unless_they_are_asked_for(self, store: LmdbStore) -> None:
