@@ -167,6 +167,7 @@ class Links:
         """Close the links that rest."""
         if self._pid != os.getpid():
             self._forget()
+        answers = True
         while self._idle:
             try:
                 link = self._idle.pop()
@@ -174,8 +175,14 @@ class Links:
                 return
             # A socket that is closed with replies unread may take commands along that the server
             # has not read yet.
-            with contextlib.suppress(errors.RedisError, OSError, *GARBLED):
-                link.settle_debts()
+            try:
+                if answers:
+                    link.settle_debts()
+            except errors.ResponseError:
+                pass
+            except (errors.RedisError, OSError, *GARBLED):
+                # One is waited for, and not each in turn.
+                answers = False
             self._drop(link)
 
     def connect(self) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -37,6 +39,8 @@ class PrimaryStore(RedisCommands):
         super().__init__(options, options.prefix.encode(), defer=defer)
         self._place = place
         self._links = Links(place, self._check)
+        # The server drops what it has not run yet of a client that is gone.
+        atexit.register(_close_at_exit, weakref.ref(self._links))
 
     def read(self, entry: bytes, stamps: Sequence[bytes]) -> Sequence[bytes | None]:
         values: list[bytes | None] = self._links.call(
@@ -88,3 +92,9 @@ class PrimaryStore(RedisCommands):
 
     def _check(self, link: Link) -> None:
         self._identity.check(link, self._place.name)
+
+
+def _close_at_exit(links: weakref.ref[Links]) -> None:
+    found = links()
+    if found is not None:
+        found.close()

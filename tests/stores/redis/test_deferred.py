@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -10,7 +12,22 @@ import pytest
 from querycache import stamps as protocol
 from querycache.stores.base import StoreError
 from tests.servers import RedisServer
-from tests.stores.redis.helpers import ENTRY, OTHER, STAMP, open_, plain, settled
+from tests.stores.redis.helpers import ENTRY, LONG, OTHER, STAMP, open_, plain, settled
+
+#: A program that ends a write just before it ends itself, on a server that is slow to answer.
+_LAST_WORDS = f"""
+import sys, redis
+from querycache.stores.base import StoreOptions
+from querycache.stores.redis import RedisStore
+store = RedisStore.from_url(sys.argv[1], StoreOptions(lease={LONG}, timeout=60.0))
+token = b"t" * 16
+# It sends no scripts from now on, and waits for none.
+store.begin([{OTHER!r}], token)
+store.end([{OTHER!r}], token)
+store.begin([{STAMP!r}], token)
+redis.Redis.from_url(sys.argv[1]).client_pause(2000, all=False)
+store.end([{STAMP!r}], token)
+"""
 
 
 class TestDeferred:
@@ -38,6 +55,13 @@ class TestDeferred:
         with plain(own) as client:
             assert protocol.is_settled(client.get(STAMP))
             assert client.strlen(ENTRY.decode()) == 500_000
+
+    def test_process_that_ends_at_once_leaves_nothing_behind(self, own: RedisServer) -> None:
+        """The server drops what it has not run yet when its client is gone."""
+        settled(open_(own), own, STAMP, OTHER)
+        subprocess.run([sys.executable, "-c", _LAST_WORDS, own.url], check=True)
+        with plain(own) as client:
+            assert protocol.is_settled(client.get(STAMP))
 
     def test_unknown_script_is_sent_again(self, own: RedisServer) -> None:
         store, token = open_(own, defer=True), secrets.token_bytes(16)
