@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -180,44 +181,52 @@ def test_flood_of_leases(database: str, store_url: str) -> None:
         eventually(lambda: register.read() == "newer" and register.hit, "it is cached again")
 
 
-@on_redis
-@pytest.mark.parametrize("kind", ["list", "hash", "set", "zset", "stream"])
-def test_keys_that_hold_another_type(
-    database: str, store_url: str, kind: str, environment: Environment
-) -> None:
+@pytest.fixture
+def on_server(
+    database: str, store_url: str, environment: Environment
+) -> Iterator[tuple[Register, redis.Redis]]:
+    """A register that is cached on Redis, and a client that may do anything there."""
     with (
         staged(database, STORE=store_url, LEASE=0.1) as stage,
         redis.Redis.from_url(environment.redis.url) as client,
     ):
         register = Register(stage)
         register.warm()
+        yield register, client
 
-        def replace(key: bytes) -> None:
-            client.delete(key)
-            make: dict[str, Any] = {
-                "list": lambda: client.rpush(key, "x"),
-                "hash": lambda: client.hset(key, "x", "y"),
-                "set": lambda: client.sadd(key, "x"),
-                "zset": lambda: client.zadd(key, {"x": 1}),
-                "stream": lambda: client.xadd(key, {"x": "y"}),
-            }
-            make[kind]()
 
-        prefix = stage.cache.config.namespace
-        for key in (
-            entry_key_of(register),
-            *register.keys,
-            f"{prefix}:sequence".encode(),
-            f"{prefix}:epoch".encode(),
-        ):
-            replace(key)
-            # The identity is looked at by new connections.
-            stage.store.inner.close()
-            assert register.read() == register.fresh()
-            register.write(f"after {key.decode()}")
-            assert register.read() == f"after {key.decode()}"
-            eventually(lambda: cached(register), "it is cached again")
-        assert stage.cache.counters.failures == 0
+@on_redis
+@pytest.mark.parametrize("kind", ["list", "hash", "set", "zset", "stream"])
+def test_keys_that_hold_another_type(on_server: tuple[Register, redis.Redis], kind: str) -> None:
+    register, client = on_server
+    stage = register.stage
+
+    def replace(key: bytes) -> None:
+        client.delete(key)
+        make: dict[str, Any] = {
+            "list": lambda: client.rpush(key, "x"),
+            "hash": lambda: client.hset(key, "x", "y"),
+            "set": lambda: client.sadd(key, "x"),
+            "zset": lambda: client.zadd(key, {"x": 1}),
+            "stream": lambda: client.xadd(key, {"x": "y"}),
+        }
+        make[kind]()
+
+    prefix = stage.cache.config.namespace
+    for key in (
+        entry_key_of(register),
+        *register.keys,
+        f"{prefix}:sequence".encode(),
+        f"{prefix}:epoch".encode(),
+    ):
+        replace(key)
+        # The identity is looked at by new connections.
+        stage.store.inner.close()
+        assert register.read() == register.fresh()
+        register.write(f"after {key.decode()}")
+        assert register.read() == f"after {key.decode()}"
+        eventually(lambda: cached(register), "it is cached again")
+    assert stage.cache.counters.failures == 0
 
 
 def cached(register: Register) -> bool:
@@ -229,19 +238,12 @@ def cached(register: Register) -> bool:
 @pytest.mark.parametrize(
     "value", [b"", b"x", b"9" * 16, b"9" * 24, b"9" * 16 + b"eraseras", b"0" * 200_000]
 )
-def test_counter_of_another_making(
-    database: str, store_url: str, value: bytes, environment: Environment
-) -> None:
-    with (
-        staged(database, STORE=store_url, LEASE=0.1) as stage,
-        redis.Redis.from_url(environment.redis.url) as client,
-    ):
-        register = Register(stage)
-        register.warm()
-        client.set(f"{stage.cache.config.namespace}:sequence", value)
-        register.write()
-        assert register.read() == "new"
-        eventually(lambda: cached(register), "it is cached again")
+def test_counter_of_another_making(on_server: tuple[Register, redis.Redis], value: bytes) -> None:
+    register, client = on_server
+    client.set(f"{register.stage.cache.config.namespace}:sequence", value)
+    register.write()
+    assert register.read() == "new"
+    eventually(lambda: cached(register), "it is cached again")
 
 
 # -- names of things -----------------------------------------------------------------------------

@@ -24,9 +24,13 @@ from tests.stages import Register, plant, staged
 from tests.watching import alias_of, execute
 
 
-@wal
-def test_a_lost_update_is_refused(database: str) -> None:
-    """SQLite refuses to write on top of an older state, also when it was only served."""
+@pytest.mark.parametrize(
+    ("database", "refusal"),
+    [("sqlite_wal", "locked"), ("postgresql", "could not serialize")],
+    indirect=["database"],
+)
+def test_a_lost_update_is_refused(database: str, refusal: str) -> None:
+    """The database refuses to write on top of an older state, also when it was only served."""
     with register_of(database) as register:
 
         def increment() -> None:
@@ -35,22 +39,7 @@ def test_a_lost_update_is_refused(database: str) -> None:
                 elsewhere(lambda: register.write("theirs"))
                 register.write(value + " and mine")
 
-        with pytest.raises(OperationalError, match="locked"):
-            increment()
-        assert register.read() == register.fresh() == "theirs"
-
-
-@postgresql
-def test_an_update_of_a_row_that_has_changed_is_refused(database: str) -> None:
-    with register_of(database) as register:
-
-        def increment() -> None:
-            with transaction.atomic(register.alias):
-                value = register.read()
-                elsewhere(lambda: register.write("theirs"))
-                register.write(value + " and mine")
-
-        with pytest.raises(OperationalError, match="could not serialize"):
+        with pytest.raises(OperationalError, match=refusal):
             increment()
         assert register.read() == register.fresh() == "theirs"
 
