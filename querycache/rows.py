@@ -230,8 +230,8 @@ class Refined:
         for column, kind, places in self.references:
             for place in places:
                 value = params[place]
-                if value is None:
-                    # No query asks for it with an equality.
+                if value is None and len(places) == 1:
+                    # No query asks for it with an equality. Of several rows, MySQL may make it 0.
                     continue
                 bucket = bucket_of(value, kind)
                 if bucket is None:

@@ -121,6 +121,20 @@ def tokenise(sql: str, vendor: str, *, unusual: bool = False) -> Tokens:
             return Tokens(kinds, texts, state[0] != 0)
 
 
+def countable(sql: str, vendor: str) -> Tokens | None:
+    """Cut a statement into tokens if its placeholders can be counted, and its names be told.
+
+    Args:
+        sql: one statement with placeholders ``%s``.
+        vendor: Django's `connection.vendor`.
+    """
+    # An escaped per cent sign makes placeholders hard to count. MySQL reads "a" as a string.
+    if "%%" in sql or (vendor == "mysql" and '"' in sql):
+        return None
+    tokens = tokenise(sql, vendor)
+    return None if tokens.odd or not tokens.kinds else tokens
+
+
 _ESCAPE = re.compile(r"\\(?:\\|\+([0-9a-fA-F]{6})|([0-9a-fA-F]{4}))")
 
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from django.db import connections, transaction
-from django.db.models import Count, Max
+from django.db.models import BigIntegerField, Count, Max, UUIDField
 
 import querycache
 from querycache.rows import MOST_REFERENCES, MOST_ROWS, REFERRED, reference_of, row_of
 from querycache.state import transaction_of
+from tests.catalogue.helpers import made, rows_of
+from tests.catalogue.triggers import rewriting
 from tests.environment import configure
 from tests.explaining import cache_of
 from tests.kinds import on, servers
@@ -67,6 +69,10 @@ def _save_with_a_key(alias: str) -> None:
     Review(pk=50, book_id=2, stars=9).save(using=alias, force_insert=True)
 
 
+def _get_or_create(alias: str) -> None:
+    Review.objects.using(alias).get_or_create(book_id=2, stars=9)
+
+
 def _create_in_transaction(alias: str) -> None:
     with transaction.atomic(alias):
         _create(alias)
@@ -78,7 +84,7 @@ def _raw(alias: str) -> None:
     execute(alias, f"INSERT INTO {TABLE} ({columns}) VALUES (%s, %s, %s, %s)", [50, 2, 9, ""])
 
 
-NEW_ROW = (_create, _save_with_a_key, _create_in_transaction, _raw)
+NEW_ROW = (_create, _save_with_a_key, _get_or_create, _create_in_transaction, _raw)
 
 
 @every
@@ -231,25 +237,10 @@ def test_other_writes(reviews: str, write: Callable[[str], None]) -> None:
 
 @servers
 def test_trigger_that_gives_a_new_row_another_reference(reviews: str) -> None:
-    if connections[reviews].vendor == "postgresql":
-        execute(
-            reviews,
-            "CREATE FUNCTION refer() RETURNS trigger LANGUAGE plpgsql AS"
-            " 'BEGIN NEW.book_id := 1; RETURN NEW; END'",
-        )
-        trigger = f"BEFORE INSERT ON {TABLE} FOR EACH ROW EXECUTE FUNCTION refer()"
-    else:
-        trigger = f"BEFORE INSERT ON {TABLE} FOR EACH ROW SET NEW.book_id = 1"
-    execute(reviews, f"CREATE TRIGGER refers {trigger}")
-    try:
+    with rewriting(reviews, TABLE, "INSERT", "book_id", 1):
         assert [stars(of(reviews, 1)) for _ in range(2)] == [[1], [1]]
         _create(reviews)
         assert stars(of(reviews, 1)) == [1, 9]
-    finally:
-        on_table = f" ON {TABLE}" if connections[reviews].vendor == "postgresql" else ""
-        execute(reviews, f"DROP TRIGGER refers{on_table}")
-        if on_table:
-            execute(reviews, "DROP FUNCTION refer()")
 
 
 @on("mariadb")
@@ -264,6 +255,33 @@ def test_values_that_the_database_cuts(reviews: str) -> None:
         [2**64, 9, ""],
     )
     assert stars(of(reviews, largest)) == [9]
+
+
+@on("mariadb")
+def test_nothing_that_the_database_makes_a_number(reviews: str) -> None:
+    execute(reviews, "SET SESSION sql_mode = '', foreign_key_checks = 0")
+    assert stars(of(reviews, 0)) == []
+    execute(
+        reviews,
+        f"INSERT INTO {TABLE} (`book_id`, `stars`, `text`) VALUES (%s, %s, %s), (%s, %s, %s)",
+        [2, 9, "", None, 8, ""],
+    )
+    assert stars(of(reviews, 0)) == [8]
+
+
+@on("mariadb")
+def test_numbers_that_the_database_gives(reviews: str) -> None:
+    author = Author._meta.db_table
+    make = (
+        "CREATE TABLE qc_counted (id integer PRIMARY KEY, author_id bigint AUTO_INCREMENT UNIQUE,"
+        f" FOREIGN KEY (author_id) REFERENCES {author} (id))"
+    )
+    with made(reviews, make, "DROP TABLE qc_counted"):
+        counted = rows_of(reviews, "qc_counted", author=BigIntegerField(db_column="author_id"))
+        first = counted.filter(author=1)
+        assert [len(first.all()) for _ in range(2)] == [0, 0]
+        execute(reviews, "INSERT INTO qc_counted (`id`, `author_id`) VALUES (%s, %s)", [1, 0])
+        assert len(first.all()) == 1
 
 
 # -- transactions --------------------------------------------------------------------------------
@@ -373,3 +391,32 @@ def test_tables_with_many_references(reviews: str, count: int) -> None:
         assert told == (count if count <= MOST_REFERENCES else 0)
     finally:
         execute(reviews, f"DROP TABLE {table}")
+
+
+@every
+def test_references_that_are_uuids(reviews: str) -> None:
+    connection = connections[reviews]
+    kind = "uuid" if connection.features.has_native_uuid_field else "char(32)"
+    insert = "INSERT INTO qc_child ({}, {}) VALUES (%s, %s)".format(
+        *map(connection.ops.quote_name, ("id", "parent_id"))
+    )
+    make = [
+        f"CREATE TABLE qc_parent (id {kind} PRIMARY KEY)",
+        (
+            "CREATE TABLE qc_child (id integer PRIMARY KEY,"
+            f" parent_id {kind}, FOREIGN KEY (parent_id) REFERENCES qc_parent (id))"
+        ),
+    ]
+    with made(reviews, make, ["DROP TABLE qc_child", "DROP TABLE qc_parent"]):
+        fields: dict[str, Any] = {"parent": UUIDField(db_column="parent_id")}
+        children = rows_of(reviews, "qc_child", **fields)
+        parents = [uuid.UUID(int=number) for number in (1, 2)]
+        written = [UUIDField().get_db_prep_value(one, connection) for one in parents]
+        for number, value in enumerate(written):
+            execute(reviews, "INSERT INTO qc_parent (id) VALUES (%s)", [value])
+            execute(reviews, insert, [number, value])
+        mine = [children.filter(parent=parent) for parent in parents]
+        assert [len(each.all()) for each in mine] == [1, 1]
+        execute(reviews, insert, [5, written[1]])
+        assert hit(mine[0])
+        assert [len(each.all()) for each in mine] == [1, 2]

@@ -14,6 +14,7 @@ from querycache.reads import Read
 from querycache.rows import (
     MOST_ROWS,
 )
+from tests.catalogue.triggers import rewriting
 from tests.environment import configure
 from tests.explaining import cache_of
 from tests.kinds import on, servers
@@ -199,25 +200,10 @@ def test_row_that_gets_another_key(genres: str, column: str) -> None:
 
 @servers
 def test_trigger_that_gives_a_row_another_key(genres: str) -> None:
-    if connections[genres].vendor == "postgresql":
-        execute(
-            genres,
-            "CREATE FUNCTION rekey() RETURNS trigger LANGUAGE plpgsql AS"
-            " 'BEGIN NEW.id := 9; RETURN NEW; END'",
-        )
-        trigger = f"BEFORE UPDATE ON {TABLE} FOR EACH ROW EXECUTE FUNCTION rekey()"
-    else:
-        trigger = f"BEFORE UPDATE ON {TABLE} FOR EACH ROW SET NEW.id = 9"
-    execute(genres, f"CREATE TRIGGER rekeys {trigger}")
-    try:
+    with rewriting(genres, TABLE, "UPDATE", "id", 9):
         assert [list(genre(genres, 9)) for _ in range(2)] == [[], []]
         _update(genres)
         assert list(genre(genres, 9)) == ["new"]
-    finally:
-        on_table = f" ON {TABLE}" if connections[genres].vendor == "postgresql" else ""
-        execute(genres, f"DROP TRIGGER rekeys{on_table}")
-        if on_table:
-            execute(genres, "DROP FUNCTION rekey()")
 
 
 # -- rows that are not there ---------------------------------------------------------------------

@@ -156,12 +156,13 @@ def test_references_of_new_rows() -> None:
     of_b = reference_of("t", "b", key.int % BUCKETS)
     one, two = reference_of("t", "a", 1), reference_of("t", "a", 2)
     assert changes(1, key, 2, str(key)) == {new, one, two, of_b, "u"}
-    assert changes(1, None, None, key.hex) == {new, one, of_b, "u"}
-    assert changes(None, None, None, None) == {new, "u"}
-    for bad in (True, "1", 1.0, -1, 2**31, (1,)):
+    for bad in (None, True, "1", 1.0, -1, 2**31, (1,)):
         assert changes(bad, key, 2, key) == unknown
     for params in ((), (1, key, 2), (1, key, 2, key, 3)):
         assert changes(*params) == unknown
+    single = Refined("t", None, (Reference("a", INTEGER, (0,)), Reference("b", UUID, (1,))), 2)
+    assert single.changes(frozenset({"t"}), (1, None)) == {new, one}
+    assert single.changes(frozenset({"t"}), (None, None)) == {new}
     assert refined.changes(frozenset({"t"}), None) == {f"t{NEW}"}
     assert refined.changes(frozenset({"t"}), {"a": 1}) == {f"t{NEW}"}
 

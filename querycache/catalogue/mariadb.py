@@ -72,6 +72,7 @@ SELECT DISTINCT k.table_name, c.column_name, c.data_type, c.column_type
     ON c.table_schema = k.table_schema AND c.table_name = k.table_name
    AND c.column_name = k.column_name
  WHERE k.table_schema = DATABASE() AND k.referenced_table_name IS NOT NULL
+   AND instr(c.extra, 'auto_increment') = 0
 """
 _MAY_SEE_TRIGGERS = """
 SELECT 1 FROM information_schema.user_privileges WHERE privilege_type = 'TRIGGER'

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from querycache.sqltokens import OPERATOR, PARAM, QUOTED, WORD, Tokens, table_name, tokenise
+from querycache.sqltokens import OPERATOR, PARAM, QUOTED, WORD, Tokens, countable, table_name
 
 _NEXT_ROW = "), ("
 _OPEN, _CLOSE = (OPERATOR, "("), (OPERATOR, ")")
@@ -41,11 +41,8 @@ def inserted(sql: str, vendor: str, table: str, columns: Sequence[str], most: in
     Returns:
         None where that cannot be told for each of the columns.
     """
-    # An escaped per cent sign makes placeholders hard to count. MySQL reads "a" as a string.
-    if "%%" in sql or (vendor == "mysql" and '"' in sql):
-        return None
-    tokens = tokenise(sql, vendor)
-    named = None if tokens.odd else _named(tokens, table)
+    tokens = countable(sql, vendor)
+    named = None if tokens is None else _named(tokens, table)
     if named is None:
         return None
     names, run = named

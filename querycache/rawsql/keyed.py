@@ -21,8 +21,8 @@ from querycache.sqltokens import (
     STRING,
     WORD,
     Tokens,
+    countable,
     table_name,
-    tokenise,
 )
 
 _VALUES = words("null true false and or not in is case when then else end as default")
@@ -67,11 +67,8 @@ def keyed_by(sql: str, vendor: str, table: str, column: str, most: int) -> Value
     Returns:
         None where it may be about other rows, or changes the column.
     """
-    # An escaped per cent sign makes placeholders hard to count. MySQL reads "a" as a string.
-    if "%%" in sql or (vendor == "mysql" and '"' in sql):
-        return None
-    tokens = tokenise(sql, vendor)
-    if tokens.odd or not tokens.kinds:
+    tokens = countable(sql, vendor)
+    if tokens is None:
         return None
     found = _Shape(tokens, table, column, exact=vendor == "postgresql").read()
     if found is None or found.number > most or found.total != sql.count("%s"):

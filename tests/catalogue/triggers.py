@@ -58,6 +58,26 @@ class Trigger:
             yield
 
 
+@contextmanager
+def rewriting(using: str, table: str, event: str, column: str, value: int) -> Iterator[None]:
+    """Have a trigger on a server that puts a value into a column of every row before an event."""
+    when = f"CREATE TRIGGER qc_rewriting BEFORE {event} ON {table} FOR EACH ROW"
+    if connections[using].vendor == "postgresql":
+        make = [
+            (
+                "CREATE FUNCTION qc_rewriting() RETURNS trigger LANGUAGE plpgsql AS"
+                f" $$ BEGIN NEW.{column} := {value}; RETURN NEW; END $$"
+            ),
+            f"{when} EXECUTE FUNCTION qc_rewriting()",
+        ]
+        drop = "DROP FUNCTION qc_rewriting() CASCADE"
+    else:
+        make = [f"{when} SET NEW.{column} = {value}"]
+        drop = "DROP TRIGGER qc_rewriting"
+    with made(using, make, drop):
+        yield
+
+
 RENAME = "UPDATE library_author SET name = 'by a trigger' WHERE id > 0;"
 
 
