@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from querycache import conf
+from querycache import conf, stamps
 from querycache.stores import SCHEMES
 from querycache.stores.base import StoreOptions
 from tests.configs import load, tenant
@@ -59,7 +59,8 @@ def test_the_store_that_a_url_leads_to(scheme: str) -> None:
 
 def test_store_options() -> None:
     config = load(KEY_PREFIX="shop", LEASE=2, TIMEOUT=0.5)
-    assert config.store_options() == StoreOptions(prefix="shop", lease=2000, timeout=0.5)
+    prefix = f"shop:{stamps.PROTOCOL}"
+    assert config.store_options() == StoreOptions(prefix=prefix, lease=2000, timeout=0.5)
 
 
 @pytest.mark.parametrize("options", [{}, {"BACKEND": "nowhere.Cache"}])
