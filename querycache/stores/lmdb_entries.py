@@ -107,8 +107,11 @@ class Entries:
 
     def _write_all(self, items: dict[bytes, Item]) -> None:
         self.files.leave_deleted()
+        there = self._waiting.items
         for _ in range(_ATTEMPTS):
             with self.files.writing:
+                # Not what was deleted meanwhile, or has another value.
+                items = {entry: item for entry, item in items.items() if there.get(entry) is item}
                 try:
                     self._put(items)
                     return
@@ -131,8 +134,8 @@ class Entries:
         self.files.leave_deleted()
         more = True
         while more:
-            self._waiting.drop(start)
             with self.files.writing, self.files.begin(write=True) as txn:
+                self._waiting.drop(start)
                 cursor = txn.cursor()
                 more = cursor.set_range(start)
                 for _ in range(_BATCH):

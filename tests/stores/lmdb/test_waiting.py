@@ -104,6 +104,25 @@ def test_deleted_and_cleared_ones_are_not_written(held: LmdbStore) -> None:
     assert held.read(elsewhere, []) == [b"v"]
 
 
+@pytest.mark.parametrize("how", ["delete", "clear"])
+def test_what_is_deleted_while_it_is_written(
+    held: LmdbStore, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = held._entries.files
+    leave_deleted = files.leave_deleted
+
+    def delete_first() -> None:
+        # Whoever writes has taken what waits, and not begun.
+        monkeypatch.setattr(files, "leave_deleted", leave_deleted)
+        held.clear() if how == "clear" else held.delete(ENTRY)
+
+    held.write(ENTRY, b"ours", None)
+    monkeypatch.setattr(files, "leave_deleted", delete_first)
+    held._entries._waiting.flush()
+    assert held.read(ENTRY, []) == [None]
+    assert held.info().entries == 0
+
+
 def test_a_child_finds_what_waits_and_has_a_thread_of_its_own(store: LmdbStore) -> None:
     store.write(ENTRY, b"ours", None)
 
