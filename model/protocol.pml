@@ -13,6 +13,9 @@
  *   LATE       a begin or an end that was sent twice arrives when its writer is long over
  *   BOUNDED    writers only touch, after their commit
  *   SNAPSHOT   the last of two readers has transactions that see one state (one dependency)
+ *   COMPANION  the result is made of dependency 1 alone, and whoever writes it writes 0 as well: steps on
+ *              both are one, and 0 tells who may be in flight (D=2)
+ *   PARTS      with COMPANION, writers take two steps for the two, that on 0 first
  *   PLAIN      none of the reductions (see "names"), so give TX and MOST
  * Mechanisms that are left out (-DNAME): see run.py.
  */
@@ -32,11 +35,25 @@
 #define EACH_OF(step, who) step(0, who)
 #define ANY(test) test(0)
 #define ALL(test) test(0)
+#define FIRST 0
+#define EACH_STAMP(step) step(0)
+#define EACH_STAMP_OF(step, who) step(0, who)
 #else
-#define EACH(step) step(0); step(1)
-#define EACH_OF(step, who) step(0, who); step(1, who)
+#define EACH_STAMP(step) step(0); step(1)
+#define EACH_STAMP_OF(step, who) step(0, who); step(1, who)
+#ifdef COMPANION
+#define EACH(step) step(1)
+#define EACH_OF(step, who) step(1, who)
+#define ANY(test) test(1)
+#define ALL(test) test(1)
+#define FIRST 1
+#else
+#define EACH(step) EACH_STAMP(step)
+#define EACH_OF(step, who) EACH_STAMP_OF(step, who)
 #define ANY(test) (test(0) || test(1))
 #define ALL(test) (test(0) && test(1))
+#define FIRST 0
+#endif
 #endif
 
 /* -- stamps ----------------------------------------------------------------------------------- */
@@ -106,9 +123,15 @@ byte unlinking[W + R];          /* 0: looks at the identity; n: removes stamp n 
 #define LINKED(process) true
 #endif
 
-byte i;                         /* these three are 0 except within a d_step */
+byte i;                         /* these are 0 except within a step */
 byte low;
 byte name;
+#ifdef COMPANION
+bool alone;                     /* nobody but the writer can have a lost lease on stamp 1 */
+#define ALONE(d) ((d) == 1 && alone)
+#else
+#define ALONE(d) false
+#endif
 
 /* -- names: keeping the model finite without leaving out a behaviour ---------------------------- */
 
@@ -285,9 +308,29 @@ inline quarantine(d) {
 #endif
 }
 
+#ifdef COMPANION
+/* What the companion says when a step on both begins, whose writer's lease is left out. */
+inline look(without) {
+    alone = false;
+    if
+    :: IS_SETTLED(stamp[0]) -> alone = true
+    :: stamp[0] == WRITING -> unexpired(0);
+#ifdef ALONE_BESIDE_WRITERS
+        alone = true
+#else
+        alone = !(held[0] & ~(without))
+#endif
+#ifdef ALONE_WITHOUT_COMPANION
+    :: stamp[0] == ABSENT -> alone = true
+#endif
+    :: else
+    fi
+}
+#endif
+
 inline quarantine_if_absent(d) {
     if
-    :: stamp[d] == ABSENT -> quarantine(d)
+    :: stamp[d] == ABSENT && !ALONE(d) -> quarantine(d)
     :: else
     fi
 }
@@ -350,7 +393,10 @@ inline begin(d, w) {
 inline end_unknown(d) {
     unexpired(d);
 #ifndef NO_QUARANTINE_BY_END
-    quarantine(d);
+    if
+    :: !ALONE(d) -> quarantine(d)
+    :: else
+    fi;
 #endif
     writing_or_fresh(d)
 }
@@ -446,6 +492,27 @@ inline leave(d, w) {
 #define ENDS(d) \
     atomic { TO_DO(d) && LINKED(w) -> end(d, w); DONE(d); \
         printf("writer %d: end(%d)\n", w, d) }
+#ifdef COMPANION
+#define WITH_IT(step) \
+    look(BIT(w)); if :: WRITES(1) -> step(1, w) :: else fi; step(0, w); alone = false
+#define BEGINS_BOTH \
+    atomic { todo && LINKED(w) -> WITH_IT(begin); todo = 0; printf("writer %d: begins\n", w) }
+#define RENEWS_BOTH \
+    atomic { !todo && LINKED(w) -> WITH_IT(begin); printf("writer %d: begins again\n", w) }
+#define ENDS_BOTH \
+    atomic { todo && LINKED(w) -> WITH_IT(end); todo = 0; printf("writer %d: ends\n", w) }
+#ifdef COMPANION_LAST
+#define NEXT(d) ((d) == 1 || !TO_DO(1))
+#else
+#define NEXT(d) ((d) == 0 || !TO_DO(0))
+#endif
+#define BEGINS_PART(d) \
+    atomic { TO_DO(d) && NEXT(d) && LINKED(w) -> begin(d, w); DONE(d); \
+        printf("writer %d: begin(%d)\n", w, d) }
+#define ENDS_PART(d) \
+    atomic { TO_DO(d) && ((d) == 0 || !TO_DO(0)) && LINKED(w) -> end(d, w); DONE(d); \
+        printf("writer %d: end(%d)\n", w, d) }
+#endif
 #define TOUCHED(d) \
     atomic { TO_DO(d) && LINKED(w) -> touch(d); told[d] = db[d]; close_up(d); DONE(d); \
         printf("writer %d: touch(%d)\n", w, d) }
@@ -476,7 +543,9 @@ idle:
 #else
         if
         :: set = 1
+#ifndef COMPANION
         :: set = 2
+#endif
         :: set = 3
         fi;
 #endif
@@ -485,20 +554,30 @@ idle:
 #endif
     };
     do
-#ifdef BEGINS_FIRST
+#if defined(COMPANION) && !defined(PARTS)
+    :: BEGINS_BOTH
+    :: RENEWS_BOTH
+#elif defined(BEGINS_FIRST)
+#ifdef COMPANION
+    :: BEGINS_PART(0)
+    :: BEGINS_PART(1)
+#else
     :: BEGINS(0)
+#endif
     :: RENEWS(0)
 #if D > 1
+#ifndef COMPANION
     :: BEGINS(1)
+#endif
     :: RENEWS(1)
     /* It gets no answer to a begin, and gives up. */
-    :: atomic { todo && todo != set -> EACH_OF(over, w); todo = set;
+    :: atomic { todo && todo != set -> EACH_STAMP_OF(over, w); todo = set;
         printf("writer %d: gives up\n", w); goto ending }
 #endif
 #endif
-    :: atomic { !todo -> EACH(commit); EACH_OF(over, w); todo = set;
+    :: atomic { !todo -> EACH(commit); EACH_STAMP_OF(over, w); todo = set;
         printf("writer %d: commit\n", w); break }
-    :: atomic { !todo -> EACH_OF(over, w); todo = set;
+    :: atomic { !todo -> EACH_STAMP_OF(over, w); todo = set;
         printf("writer %d: rollback\n", w); break }
     od;
 #ifdef LATE_BEGIN
@@ -517,13 +596,18 @@ ending:
 #if D > 1
     :: TOUCHED(1)
 #endif
+#elif defined(PARTS)
+    :: ENDS_PART(0)
+    :: ENDS_PART(1)
+#elif defined(COMPANION)
+    :: ENDS_BOTH
 #else
     :: ENDS(0)
 #if D > 1
     :: ENDS(1)
 #endif
 #endif
-    :: atomic { EACH_OF(leave, w);
+    :: atomic { EACH_STAMP_OF(leave, w);
         if
         :: todo -> printf("writer %d: dies\n", w)
         :: else
@@ -610,6 +694,15 @@ inline store(d) {
         settle(d); read_stamp[AT(d)] = VALUE(d); \
         printf("reader %d: settle(%d) gives %d\n", r, d, stamp[d]) }
 
+#ifdef COMPANION
+#define SETTLES_READ \
+    atomic { !IS_SETTLED(read_stamp[AT(1)]) && LINKED(W + r) -> \
+        look(0); settle(1); settle(0); alone = false; read_stamp[AT(1)] = VALUE(1); \
+        printf("reader %d: settle gives %d\n", r, stamp[1]) }
+#else
+#define SETTLES_READ SETTLES(0)
+#endif
+
 proctype reader(byte r) {
 idle:
     /* The entry may come from an earlier moment than its stamps, and these from several. A read
@@ -618,25 +711,29 @@ idle:
         LINKED(W + r);
         EACH(fetch);
         if
-        :: found_stamp[AT(0)] != ABSENT -> EACH(begin_read)
+        :: found_stamp[AT(FIRST)] != ABSENT -> EACH(begin_read)
         :: else
         fi;
-        printf("reader %d: fetches the entry (%d)\n", r, entry_stamp[0])
+        printf("reader %d: fetches the entry (%d)\n", r, entry_stamp[FIRST])
     };
     atomic {
         LINKED(W + r);
+#ifndef COMPANION
         SEES_STAMP(0);
-#if D > 1
+#endif
+#if D > 1 && !defined(COMPANION)
     };
     atomic {
         LINKED(W + r);
+#endif
+#if D > 1
         SEES_STAMP(1);
 #endif
         if
-        :: found_stamp[AT(0)] != ABSENT ->
+        :: found_stamp[AT(FIRST)] != ABSENT ->
             printf("reader %d: hit, version %d, may not be below %d\n", r,
-                found_rows[AT(0)], least[AT(0)]);
-#if D > 1
+                found_rows[AT(FIRST)], least[AT(FIRST)]);
+#if D > 1 && !defined(COMPANION)
             printf("reader %d: ... version %d of 1, may not be below %d\n", r,
                 found_rows[AT(1)], least[AT(1)]);
 #endif
@@ -648,16 +745,16 @@ idle:
     };
     do
 #ifndef STAMPS_AFTER
-    :: SETTLES(0)
-#if D > 1
+    :: SETTLES_READ
+#if D > 1 && !defined(COMPANION)
     :: SETTLES(1)
 #endif
     :: atomic { ALL(USABLE) -> EACH(query);
-        printf("reader %d: queries, version %d\n", r, db[0]); break }
+        printf("reader %d: queries, version %d\n", r, db[FIRST]); break }
     :: atomic { EACH(query); EACH(forget_read);
         printf("reader %d: queries, stores nothing\n", r); goto idle }
 #else
-    :: atomic { EACH(query); printf("reader %d: queries, version %d\n", r, db[0]); break }
+    :: atomic { EACH(query); printf("reader %d: queries, version %d\n", r, db[FIRST]); break }
 #endif
     od;
 #ifdef STAMPS_AFTER
@@ -666,8 +763,8 @@ idle:
     atomic { SEES_STAMP(1) };
 #endif
     do
-    :: SETTLES(0)
-#if D > 1
+    :: SETTLES_READ
+#if D > 1 && !defined(COMPANION)
     :: SETTLES(1)
 #endif
     :: atomic { ALL(USABLE) -> break }
@@ -842,35 +939,39 @@ proctype world() {
     :: LOSES(1)
 #endif
 #endif
-    :: atomic { entry_stamp[0] != ABSENT -> EACH(forget_entry); printf("store: the entry is lost\n") }
+    :: atomic { entry_stamp[FIRST] != ABSENT -> EACH(forget_entry); printf("store: the entry is lost\n") }
 #ifdef TOUCHES
     :: TOUCHES_OUTSIDE(0)
-#if D > 1
+#ifdef COMPANION
+    :: atomic { look(0); touch(1); touch(0); alone = false; printf("somebody: touches both\n") }
+#elif D > 1
     :: TOUCHES_OUTSIDE(1)
 #endif
 #endif
 #ifdef LATE
     :: atomic { arrive_late(0) }
-#if D > 1
+#ifdef COMPANION
+    :: atomic { look(0); arrive_late(1); arrive_late(0); alone = false }
+#elif D > 1
     :: atomic { arrive_late(1) }
 #endif
 #endif
 #ifdef FAILOVER
     :: atomic {
-        EACH(copy_stamp);
+        EACH_STAMP(copy_stamp);
 #ifdef PLAIN
         EACH(copy_entry);
 #else
         if
-        :: entry_stamp[0] != ABSENT && ALL(FITS_OLD) -> EACH(copy_entry)
+        :: entry_stamp[FIRST] != ABSENT && ALL(FITS_OLD) -> EACH(copy_entry)
         :: else -> EACH(copy_no_entry)   /* it could not be hit when it came back */
         fi;
 #endif
-        EACH(changed);
+        EACH_STAMP(changed);
         printf("store: a replica gets the data of now\n") }
     :: atomic {
         d_step {
-            EACH(bring_back);
+            EACH_STAMP(bring_back);
 #ifndef NO_EPOCH
             identity_known = false;
             i = 0;
@@ -881,7 +982,7 @@ proctype world() {
             i = 0
 #endif
         };
-        EACH(changed);
+        EACH_STAMP(changed);
         printf("store: the replica takes over\n") }
     :: atomic { unlinked[0] -> link(0) }
     :: atomic { unlinked[1] -> link(1) }

@@ -17,6 +17,8 @@ from typing import Any
 
 from xxhash import xxh3_128_hexdigest
 
+from querycache.stamps import COMPANION
+
 # Versions above 2 write references and interned strings, which depend on more than the value.
 _MARSHAL_VERSION = 2
 _DEFAULT_PORTS = {"postgresql": "5432", "mysql": "3306", "oracle": "1521"}
@@ -59,10 +61,24 @@ def database_identity(vendor: str, settings: dict[str, Any]) -> str:
 
 def stamp_key(prefix: str, database: str, dependency: str) -> bytes:
     """Return the key of a dependency's stamp."""
+    named = f"{database}\0{dependency}"
+    return f"{prefix}:s:{_hashed(named, 16)}".encode()
+
+
+def companion_key(companion: bytes, dependency: str) -> bytes:
+    """Return the key of the stamp of a dependency whose every writer writes another as well.
+
+    Args:
+        companion: the key of that one's stamp, see `stamps.companion_of`.
+        dependency: told apart from all others with this companion, as far as 8 bytes do: where two
+            share a stamp, a write to one is one to both.
+    """
+    return companion + COMPANION + _hashed(dependency, 8).encode()
+
+
+def _hashed(text: str, size: int) -> str:
     # Names of files may hold bytes that are no text.
-    data = f"{database}\0{dependency}".encode("utf-8", "surrogatepass")
-    name = blake2b(data, digest_size=16).hexdigest()
-    return f"{prefix}:s:{name}".encode()
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).hexdigest()
 
 
 def entry_key(prefix: str, fingerprint: bytes) -> bytes:

@@ -78,9 +78,25 @@ def dependencies_of(change: str) -> tuple[str, ...]:
     if change == EVERYTHING:
         return (change,)
     table = table_of(change)
+    if change == f"{table}{REFERRED}":
+        return (f"{table}{NEW}",)
     if _is_referred(change):
-        return (f"{table}{NEW}" if change == f"{table}{REFERRED}" else change,)
+        return f"{table}{NEW}", change
     return table, (f"{table}{ALL}" if change == table else change)
+
+
+def companion_of(dependency: str) -> str | None:
+    """Return the dependency that every change to this one changes as well; None: there is none.
+
+    That is its table for `ALL` and each bucket, and `NEW` for references.
+
+    Args:
+        dependency: in the database that is spoken of, not elsewhere.
+    """
+    table, _, of = dependency.partition(_OF)
+    if not of or f"{_OF}{of}" == NEW:
+        return None
+    return f"{table}{NEW}" if "=" in of else table
 
 
 def dependencies_on(table: str) -> tuple[str, ...]:

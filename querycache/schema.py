@@ -16,7 +16,7 @@ from querycache.keys import ELSEWHERE, EVERYTHING
 from querycache.plans import Effect, Knowledge, Plan, remember
 from querycache.rawsql import Kind, Statement, table_name
 from querycache.relations import normalised
-from querycache.rows import RowKeys, dependencies_of, dependencies_on
+from querycache.rows import RowKeys, companion_of, dependencies_of, dependencies_on
 from querycache.session import SETS_ANYTHING, Isolation
 
 if TYPE_CHECKING:
@@ -63,7 +63,10 @@ class Schema:
             if table.startswith(ELSEWHERE):
                 schema, _, name = table[1:].partition(ELSEWHERE)
                 identity = identity.removesuffix(self._name) + schema
-            found = keys.stamp_key(self._prefix, identity, name)
+            companion = companion_of(name)
+            found = keys.stamp_key(self._prefix, identity, companion or name)
+            if companion is not None:
+                found = keys.companion_key(found, name)
             remember(self._stamp_keys, table, found)
         return found
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 #: each step does. Raise it with any change after which an older process would misread something or
 #: miss a write: it is part of all names, so stores of two versions are two stores. The journal and
 #: the row that names a store are read by all versions, and have migrations.
-PROTOCOL = 1
+PROTOCOL = 2
 
 NONCE_BYTES = 16
 ERA_BYTES = 8
@@ -36,6 +36,10 @@ _ERA = slice(1 + 2 * _DIGITS, 1 + 2 * _DIGITS + ERA_BYTES)
 #: that nobody who can write to the store can make every step on it take as long as he likes.
 MOST_LEASES = 10_000
 MOST_WRITING_BYTES = 1 + MOST_LEASES * _LEASE_BYTES
+
+#: Before the last part of the key of a stamp that has a companion.
+COMPANION = b"/"
+_HEX = frozenset(b"0123456789abcdef")
 
 #: The token of the lease that no writer owns: it only waits for unknown writers to be over.
 QUARANTINE = bytes(TOKEN_BYTES)
@@ -55,8 +59,9 @@ class Step:
         sequence: the sequence that a stamp settled by this step gets.
         nonce: the counter's era and 8 random bytes, so that no stamp ever returns to an earlier
             value.
-        durable: whether the store cannot lose stamps while a writer is in flight; only then does
-            an absent stamp need no quarantine.
+        durable: whether no lease on this stamp can have been lost while its writer is in flight:
+            the store loses none, or the stamp's companion is `quiet`. Only then does an absent
+            stamp need no quarantine.
     """
 
     now: int
@@ -225,6 +230,30 @@ def settle(stamp: bytes | None, step: Step) -> bytes:
         assert stamp is not None
         return stamp
     return touch(stamp, step)
+
+
+def companion_of(key: bytes) -> bytes | None:
+    """Return the key of the stamp on which whoever has a lease on this one has a lease as well.
+
+    Args:
+        key: of a stamp. One that has a companion ends in `COMPANION` and hexadecimal digits, and
+            what is before is the companion's.
+    """
+    companion, _, own = key.rpartition(COMPANION)
+    return companion if companion and own and _HEX.issuperset(own) else None
+
+
+def quiet(stamp: bytes | None, token: bytes, step: Step) -> bool:
+    """Tell by a companion whether nobody else is in flight who may have a lease on a stamp.
+
+    Args:
+        stamp: the companion, as it is when the step begins.
+        token: of the writer whose step it is; empty where there is none.
+        step: the step.
+    """
+    if not is_writing(stamp):
+        return is_settled(stamp)
+    return not _unexpired(stamp, step).keys() - {token}
 
 
 def _known(stamp: bytes | None) -> bool:

@@ -10,7 +10,7 @@ from django.db import connections
 import querycache
 from querycache.cache import QueryCache
 from tests.environment import Environment, add_database, make_tables
-from tests.library.models import Genre
+from tests.library.models import Author, Book, Genre
 
 pytestmark = pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 
@@ -37,6 +37,24 @@ def test_a_write_to_another_database_is_seen_there(
     with connections[database].cursor() as cursor:
         cursor.execute("INSERT INTO second.library_genre (name) VALUES ('poetry')")
     assert list(genres.all()) == ["poetry"]
+
+
+def test_a_write_to_another_database_is_seen_there_by_who_asks_for_rows(
+    database: str, second: str, cache: QueryCache
+) -> None:
+    Genre.objects.using(second).bulk_create(Genre(pk=pk, name=f"{pk}") for pk in (1, 2))
+    genre = Genre.objects.using(second).filter(pk=1).values_list("name", flat=True)
+    author = Author.objects.using(second).create(name="Ann")
+    book = Book.objects.using(second).create(title="old", author=author)
+    books = Book.objects.using(second).filter(author=author).values_list("title", flat=True)
+    for _ in range(2):
+        assert (list(genre.all()), list(books.all())) == (["1"], ["old"])
+    assert querycache.explain(genre).hit
+    assert querycache.explain(books).hit
+    with connections[database].cursor() as cursor:
+        cursor.execute("UPDATE second.library_genre SET name = 'new' WHERE id = 1")
+        cursor.execute("UPDATE second.library_book SET title = 'new' WHERE id = %s", [book.pk])
+    assert (list(genre.all()), list(books.all())) == (["new"], ["new"])
 
 
 def test_a_read_of_another_database_is_not_cached(

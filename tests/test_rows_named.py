@@ -6,6 +6,8 @@ import uuid
 
 import pytest
 
+from querycache import stamps
+from querycache.cache import QueryCache
 from querycache.keys import ELSEWHERE, EVERYTHING
 from querycache.rawsql.inserted import inserted
 from querycache.rawsql.keyed import keyed_by
@@ -28,6 +30,7 @@ from querycache.rows import (
     row_of,
     table_of,
 )
+from querycache.schema import Schema
 
 
 @pytest.mark.parametrize(
@@ -173,7 +176,7 @@ def test_what_changes_with_what() -> None:
     assert dependencies_of(row_of("t", 1)) == ("t", row_of("t", 1))
     assert dependencies_of(f"t{NEW}") == ("t", f"t{NEW}")
     assert dependencies_of(f"t{REFERRED}") == (f"t{NEW}",)
-    assert dependencies_of(one) == (one,)
+    assert dependencies_of(one) == (f"t{NEW}", one)
     assert {table_of(change) for change in (one, f"t{REFERRED}", f"t{NEW}", "t")} == {"t"}
     # Tables of other databases, whatever they are called.
     other = f"{ELSEWHERE}db{ELSEWHERE}t=1"
@@ -184,6 +187,30 @@ def test_what_changes_with_what() -> None:
     # Each change changes something that whatever is made of any rows depends on.
     for change in ("t", row_of("t", 1), f"t{NEW}", f"t{REFERRED}"):
         assert set(dependencies_of(change)) & set(dependencies_on("t"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *("t", f"t{NEW}", f"t{REFERRED}", row_of("t", 250), reference_of("t", "a = b", 7)),
+        f"{ELSEWHERE}other{ELSEWHERE}t",
+    ],
+)
+def test_whoever_writes_a_stamp_writes_its_companion_first(cache: QueryCache, change: str) -> None:
+    """Stores conclude from a companion who may be in flight; they may take stamps in parts."""
+    database = Schema("mysql:localhost:3306::db", "mysql", "db", cache)
+    keys = database.stamp_keys([change, "a", "z"])
+    companions = [stamps.companion_of(key) for key in keys]
+    for place, companion in enumerate(companions):
+        assert companion is None or companion in keys[:place]
+    assert any(companions)
+
+
+def test_stamps_have_the_same_names_elsewhere(cache: QueryCache) -> None:
+    here = Schema("mysql:localhost:3306::db", "mysql", "db", cache)
+    there = Schema("mysql:localhost:3306::other", "mysql", "other", cache)
+    assert here.stamp_keys([f"{ELSEWHERE}other{ELSEWHERE}t"]) == there.stamp_keys(["t"])
+    assert here.stamp_keys(["t"]) != there.stamp_keys(["t"])
 
 
 def test_new_rows_of_a_transaction_are_few() -> None:

@@ -86,13 +86,16 @@ class RedisCommands(Store):
             self._step(TOUCH, part, _NO_TOKEN)
 
     def settle(self, stamps: Sequence[bytes]) -> Sequence[bytes]:
-        settled: list[bytes] = []
-        for part in _parts(stamps):
+        # The script looks at companions, and has to have settled those that were lost themselves.
+        companions = (protocol.companion_of(stamp) for stamp in stamps)
+        asked = list(dict.fromkeys((*filter(None, companions), *stamps)))
+        settled: dict[bytes, bytes] = {}
+        for part in _parts(asked):
             now = self._step(SETTLE, part, _NO_TOKEN)
             if type(now) is not list or len(now) != len(part):
                 raise StoreError("Redis: not the stamps that were to be settled")
-            settled += now
-        return settled
+            settled.update(zip(part, now, strict=True))
+        return [settled[stamp] for stamp in stamps]
 
     def clock(self) -> protocol.Clock:
         asked = (b"1", self._counter)

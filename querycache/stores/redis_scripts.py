@@ -99,9 +99,37 @@ local function writing(kept, ends)
   return table.concat(parts)
 end
 
-local function without_lease(stamp)
+-- The stamps as they are when the script begins, and the place of each among them.
+local stamps = redis.call('MGET', unpack(KEYS, 1, #KEYS - 2))
+local places
+
+-- Whether a stamp's companion says that nobody but the writer can have a lost lease on it: see
+-- `companion_of` and `quiet` in querycache.stamps.
+local function is_alone(place)
+  local companion = string.match(KEYS[place], '^(.+)/[0-9a-f]+$')
+  if not companion then
+    return false
+  end
+  if not places then
+    places = {}
+    for at = 1, #KEYS - 2 do
+      places[KEYS[at]] = at
+    end
+  end
+  local stamp = places[companion] and stamps[places[companion]]
+  if not is_writing(stamp) then
+    return is_settled(stamp)
+  end
+  return #leases(stamp, token) == 0
+end
+
+local function is_lost(stamp, place)
+  return not (is_settled(stamp) or is_writing(stamp)) and not is_alone(place)
+end
+
+local function without_lease(stamp, place)
   local kept, ends = leases(stamp)
-  if not (is_settled(stamp) or is_writing(stamp)) then
+  if is_lost(stamp, place) then
     put(kept, ends, quarantine)
   end
   if #kept > 0 then
@@ -112,9 +140,9 @@ end
 """
 
 _BEGIN = """
-local function step(stamp)
+local function step(stamp, place)
   local kept, ends = leases(stamp)
-  if not (is_settled(stamp) or is_writing(stamp)) then
+  if is_lost(stamp, place) then
     put(kept, ends, quarantine)
   end
   put(kept, ends, token)
@@ -123,9 +151,9 @@ end
 """
 
 _END = """
-local function step(stamp)
+local function step(stamp, place)
   local kept, ends, found = leases(stamp, token)
-  if not found then
+  if not found and not is_alone(place) then
     put(kept, ends, quarantine)
   end
   if #kept > 0 then
@@ -140,23 +168,22 @@ local step = without_lease
 """
 
 _SETTLE = """
-local function step(stamp)
+local function step(stamp, place)
   if is_settled(stamp) then
     return stamp
   end
-  return without_lease(stamp)
+  return without_lease(stamp, place)
 end
 """
 
 # MGET answers "absent" for a key that holds no string, and SET replaces it: a foreign value under
 # a stamp's key is mended like a damaged one.
 _APPLY = """
-local stamps = redis.call('MGET', unpack(KEYS, 1, #KEYS - 2))
+local answer = {}
 for i, stamp in ipairs(stamps) do
-  local new = step(stamp)
-  if new ~= stamp then
-    redis.call('SET', KEYS[i], new)
-    stamps[i] = new
+  answer[i] = step(stamp, i)
+  if answer[i] ~= stamp then
+    redis.call('SET', KEYS[i], answer[i])
   end
 end
 """
@@ -186,7 +213,7 @@ def _script(step: str, answer: str) -> Script:
 BEGIN = _script(_BEGIN, "return 1\n")
 END = _script(_END, "return 1\n")
 TOUCH = _script(_TOUCH, "return 1\n")
-SETTLE = _script(_SETTLE, "return stamps\n")
+SETTLE = _script(_SETTLE, "return answer\n")
 CLOCK = Script(b"return {redis.call('GET', KEYS[1]), redis.call('TIME')}\n")
 
 #: More keys than this in one call would be too many for Lua's stack.

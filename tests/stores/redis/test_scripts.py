@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,6 +31,8 @@ stamps = st.one_of(
     ),
     st.binary(min_size=48, max_size=48).map(lambda rest: b"S" + rest),
 )
+#: For each stamp its companion: none, the first stamp, or one that is not there.
+places = st.sampled_from(["", "lua:s:0", "lua:s:none"])
 counters = st.sampled_from([None, 0, 5, NOW * 1000 + 455, NOW * 1000 + 456, NOW * 1000 + 10**9])
 
 
@@ -43,7 +46,7 @@ class TestScripts:
         suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
     @given(
-        data=st.lists(stamps, min_size=1, max_size=4),
+        data=st.lists(st.tuples(stamps, places), min_size=1, max_size=4),
         token=st.sampled_from(TOKENS[1:]),
         counter=counters,
         era=st.binary(min_size=8, max_size=8),
@@ -54,7 +57,7 @@ class TestScripts:
         self,
         server: RedisServer,
         name: str,
-        data: list[bytes | None],
+        data: list[tuple[bytes | None, str]],
         token: bytes,
         counter: int | None,
         era: bytes,
@@ -64,18 +67,22 @@ class TestScripts:
         script = getattr(scripts, name.upper())
         text = script.text.replace(b"redis.call('TIME')", b"{ARGV[4], ARGV[5]}")
         assert text != script.text
-        keys = [b"lua:s:%d" % number for number in range(len(data))]
+        keys = [
+            (f"{companion}/{number:x}" if companion and number else f"lua:s:{number}").encode()
+            for number, (_, companion) in enumerate(data)
+        ]
         micros = NOW * 1000 + 456
         with plain(server) as client:
             pipe = client.pipeline()
             pipe.delete(*keys, "lua:sequence")
-            for key, value in zip(keys, data, strict=True):
+            for key, (value, _) in zip(keys, data, strict=True):
                 if value is not None:
                     pipe.set(key, value)
             if counter is not None:
                 pipe.set("lua:sequence", b"%016d%b" % (counter, era))
-            arguments = (lease, token, nonce, *divmod(micros, 10**6))
-            pipe.eval(text.decode(), len(keys) + 2, *keys, "lua:sequence", "lua:epoch", *arguments)
+            writer = b"" if name in ("touch", "settle") else token
+            given = (lease, writer, nonce, *divmod(micros, 10**6))
+            pipe.eval(text.decode(), len(keys) + 2, *keys, "lua:sequence", "lua:epoch", *given)
             pipe.mget(keys)
             pipe.get("lua:sequence")
             *_, answer, found, left = pipe.execute()
@@ -90,16 +97,21 @@ class TestScripts:
             nonce=era + nonce[protocol.ERA_BYTES :],
             durable=False,
         )
-        if name in ("begin", "end"):
-            expected = [getattr(protocol, name)(value, token, step) for value in data]
-        else:
-            expected = [getattr(protocol, name)(value, step) for value in data]
+        if name in ("touch", "settle"):
+            token = b""
+        expected = []
+        for key, (value, _) in zip(keys, data, strict=True):
+            alone = protocol.companion_of(key) == keys[0]
+            alone = alone and protocol.quiet(data[0][0], token, step)
+            arguments = ([token] if token else []) + [replace(step, durable=alone)]
+            expected.append(getattr(protocol, name)(value, *arguments))
         assert found == expected
         if name == "settle":
             assert answer == expected
         before = None if counter is None else b"%016d%b" % (counter, era)
         fresh = any(
-            protocol.is_settled(new) and new != old for old, new in zip(data, expected, strict=True)
+            protocol.is_settled(new) and new != old
+            for (old, _), new in zip(data, expected, strict=True)
         )
         assert left == (b"%016d%b" % (step.sequence, era) if fresh else before)
 
