@@ -6,6 +6,7 @@ it executes. `docs/explanation/hits.md` follows one query through it.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from functools import cache
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 else:
     _Base = _UpdateBase = object
 
+logger = logging.getLogger("querycache.compiler")
+
 #: The attribute of a `Query` that `querycache.bypass` sets; clones carry it on.
 BYPASS = "querycache_bypass"
 
@@ -57,6 +60,10 @@ class _Local(threading.local):
 local = _Local()
 
 
+class CachedMixin(_Base):
+    """Marks the classes that work with the cache."""
+
+
 class RecordingMixin(_Base):
     """Notes the tables of every compiler that takes part in making one SQL text."""
 
@@ -71,7 +78,7 @@ class RecordingMixin(_Base):
         return super().get_from_clause()
 
 
-class ReadMixin(RecordingMixin):
+class ReadMixin(CachedMixin):
     """Serves SELECTs from the cache."""
 
     def execute_sql(
@@ -99,21 +106,16 @@ class ReadMixin(RecordingMixin):
         if not transaction.serves:
             return super().execute_sql(result_type, chunked_fetch, chunk_size)
         multi = result_type == MULTI
-        outer = local.tables
-        tables: set[str] = set()
-        local.tables = tables
         try:
             sql, params = self.as_sql()
         except EmptyResultSet:
             return iter([]) if multi else None
-        finally:
-            local.tables = outer
         database = transaction.database
         plan = database.plans.get(sql)
         if plan is None:
             if not sql:
                 return iter([]) if multi else None
-            plan = database.plan(transaction, sql, tables)
+            plan = database.plan(transaction, sql, lambda: tables_of(self, sql))
         if plan.reason is not None:
             installed.cache.counters.bypassed += 1
             return self._run(sql, params, result_type, chunk_size, trusted=None)
@@ -144,7 +146,37 @@ class ReadMixin(RecordingMixin):
             del self.as_sql
 
 
-class WriteMixin(RecordingMixin):
+def tables_of(compiler: Any, sql: str) -> frozenset[str] | None:
+    """Return the tables that all compilers name which take part in making a text.
+
+    They are asked for once per text, so compilers that take notes make it once more for that.
+
+    Args:
+        compiler: what has made the text.
+        sql: the text.
+
+    Returns:
+        None where it is another one now.
+    """
+    # Sub-queries come here through `cached_class` as well.
+    outer = local.tables
+    local.tables = tables = set[str]()
+    try:
+        kind: Any = type(compiler)
+        again = recording_class(kind)(
+            compiler.query, compiler.connection, compiler.using, compiler.elide_empty
+        )
+        text, _ = again.as_sql()
+    except Exception:
+        # It was made a moment ago without an error, and the query goes on as it would.
+        logger.debug("a text could not be made once more", exc_info=True)
+        return None
+    finally:
+        local.tables = outer
+    return frozenset(tables) if text == sql else None
+
+
+class WriteMixin(CachedMixin):
     """Marks the statements of Django's own writes; cursors do the rest."""
 
     def as_sql(self, *args: Any, **kwargs: Any) -> Any:
@@ -192,7 +224,7 @@ class UpdateMixin(WriteMixin, _UpdateBase):
 @cache
 def cached_class(compiler: type[SQLCompiler]) -> type[SQLCompiler]:
     """Return the subclass of a compiler class that works with the cache."""
-    if issubclass(compiler, RecordingMixin):
+    if issubclass(compiler, CachedMixin):
         return compiler
     mixin: type
     if issubclass(compiler, SQLUpdateCompiler):
@@ -201,5 +233,15 @@ def cached_class(compiler: type[SQLCompiler]) -> type[SQLCompiler]:
         mixin = WriteMixin
     else:
         mixin = ReadMixin
+    return _mixed(mixin, compiler)
+
+
+@cache
+def recording_class(compiler: type[Any]) -> type[Any]:
+    """Return the subclass of a compiler class that notes its tables."""
+    return _mixed(RecordingMixin, compiler)
+
+
+def _mixed(mixin: type, compiler: type[SQLCompiler]) -> type[SQLCompiler]:
     # The name shows up in messages and in the repr of compilers.
     return type(compiler.__name__, (mixin, compiler), {"__module__": compiler.__module__})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import django
@@ -77,13 +77,16 @@ class Database(Schema):
 
     # -- reads ---------------------------------------------------------------------------------
 
-    def plan(self, transaction: Transaction, sql: str, recorded: Iterable[str]) -> Plan:
+    def plan(
+        self, transaction: Transaction, sql: str, recorded: Callable[[], Iterable[str] | None]
+    ) -> Plan:
         """Find out what a SELECT depends on and whether it may be cached.
 
         Args:
             transaction: of the connection, which is asked about the schema.
             sql: the text that the compiler made.
-            recorded: the tables that compilers named while it was made.
+            recorded: returns the tables that compilers name when they make it, None where it is
+                another text each time. It is called where they are not known yet.
         """
         name = _name(sql)
         if name is not sql and (found := self.plans.get(name)) is not None:
@@ -98,7 +101,10 @@ class Database(Schema):
         if knowledge is None:
             return Plan("the database's catalogue could not be read")
         plans = self.remembering(knowledge)
-        plan, certain = self._cacheable(transaction, sql, statements[0], recorded, knowledge)
+        by_compilers = recorded()
+        if by_compilers is None:
+            return Plan("its text is another each time that it is made")
+        plan, certain = self._cacheable(transaction, sql, statements[0], by_compilers, knowledge)
         if certain and plans is not None:
             remember(plans, name, plan)
         return plan
@@ -117,7 +123,7 @@ class Database(Schema):
             return True
         if self._knowledge is knowledge:
             self.schema_changed()
-        now = self.plan(transaction, sql, plan.named)
+        now = self.plan(transaction, sql, lambda: plan.named)
         return (
             now.stamp_keys == plan.stamp_keys
             and now.keyed == plan.keyed

@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from django.db.transaction import TransactionManagementError
 
 from querycache import stamps
-from querycache.compiler import BYPASS, local
+from querycache.compiler import BYPASS, tables_of
 from querycache.entries import Forged, created, has_all_rows
 from querycache.keys import EVERYTHING, Unkeyable, entry_key
 from querycache.plans import Plan
@@ -85,9 +85,6 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
     query = queryset.query.chain()
     connection = connections[queryset.db]
     compiler = query.get_compiler(connection=connection, using=queryset.db)
-    outer = local.tables
-    tables: set[str] = set()
-    local.tables = tables
     try:
         sql, params = compiler.as_sql()
     except EmptyResultSet:
@@ -95,8 +92,6 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
     except TransactionManagementError as error:
         # select_for_update() outside a transaction does not even compile.
         return _not_cacheable("", str(error))
-    finally:
-        local.tables = outer
     installed = runtime.current
     if installed is None:
         return _not_cacheable(sql, 'querycache is off (MODE is "off", or the cache is DummyCache)')
@@ -113,7 +108,7 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
     ):
         if applies:
             return _not_cacheable(sql, reason)
-    plan = transaction.database.plan(transaction, sql, tables)
+    plan = transaction.database.plan(transaction, sql, lambda: tables_of(compiler, sql))
     if plan.reason is not None:
         return _not_cacheable(sql, plan.reason)
     dependencies = tuple(table for table in plan.tables if table != EVERYTHING)

@@ -18,7 +18,7 @@ from django.db.backends.base.operations import BaseDatabaseOperations
 from django.db.backends.utils import CursorWrapper
 
 from querycache import cursors, journal
-from querycache.compiler import cached_class, local
+from querycache.compiler import cached_class, local, recording_class
 from querycache.keys import EVERYTHING, database_identity
 from querycache.runtime import runtime
 from querycache.state import connected, connecting, transaction_of
@@ -34,7 +34,8 @@ def _compiler(original: Callable[..., Any]) -> Callable[..., Any]:
     def compiler(self: BaseDatabaseOperations, compiler_name: str) -> Any:
         if runtime.refusal is not None:
             raise ImproperlyConfigured(runtime.refusal)
-        return cached_class(original(self, compiler_name))
+        found: Any = cached_class(original(self, compiler_name))
+        return found if local.tables is None else recording_class(found)
 
     return compiler
 

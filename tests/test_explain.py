@@ -163,7 +163,7 @@ def test_a_query_of_no_table(m: Library) -> None:
     assert explained(constant).dependencies == ("library_book",)
     # Only Django's own checks ask without a table; the plan is what refuses them.
     state = transaction_of(connections[m.alias])
-    assert state.database.plan(state, "SELECT 1 AS a", ()).reason == "it reads no table"
+    assert state.database.plan(state, "SELECT 1 AS a", tuple).reason == "it reads no table"
 
 
 @on_sqlite

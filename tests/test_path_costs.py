@@ -141,9 +141,21 @@ class TestSteps:
         with counting(quick, database) as counted, querycache.disabled():
             names(database)
         assert (counted.store, counted.compiled, len(counted.statements)) == ([], 1, 1)
+        by_chance = Publisher.objects.using(database).order_by("?")
+        list(by_chance.all())
         with counting(quick, database) as counted:
-            list(Publisher.objects.using(database).order_by("?"))
+            list(by_chance.all())
         assert (counted.store, counted.compiled, len(counted.statements)) == ([], 1, 1)
+
+    def test_what_a_text_depends_on_is_found_out_once(
+        self, quick: QueryCache, database: str
+    ) -> None:
+        found = []
+        for name in ("a", "b", "c"):
+            with counting(quick, database) as counted:
+                list(Publisher.objects.using(database).filter(name=name, pk__gt=0))
+            found.append((counted.compiled, len(counted.statements)))
+        assert found == [(2, 1), (1, 1), (1, 1)]
 
 
 @pytest.mark.parametrize("store_url", ["redis"], indirect=True)

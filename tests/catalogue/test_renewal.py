@@ -159,7 +159,7 @@ def test_a_schema_that_changes_twice_while_a_query_waits(database: str, cache: Q
     with made(database, VIEW.format("genre"), [DROP, "DROP TABLE IF EXISTS qc_new"]):
         view = rows_of(database, "qc_view")
         sql = querycache.explain(view).sql
-        plan = state.database.plan(state, sql, ())
+        plan = state.database.plan(state, sql, tuple)
         with Peer("fork", place_of(database, cache)) as peer:
             peer.call("run", "CREATE TABLE qc_new (id int)")
             list(Author.objects.using(database).all())
