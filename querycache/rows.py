@@ -20,8 +20,8 @@ from __future__ import annotations
 import re
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from querycache.keys import ELSEWHERE, EVERYTHING
@@ -221,6 +221,10 @@ class Refined:
     keyed: Keyed | None
     references: tuple[Reference, ...] = ()
     total: int = 0
+    #: What a write to one row changes: bucket → the changes, and the tables that they were made of.
+    _known: dict[int, tuple[frozenset[str], frozenset[str]]] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
     def changes(self, writes: frozenset[str], params: Any) -> frozenset[str]:
         """Return what a statement changes when it runs with some parameters.
@@ -230,13 +234,19 @@ class Refined:
             params: the parameters.
         """
         if self.keyed is None:
-            mine: Iterable[str] = self._new(params)
-        else:
-            buckets = self.keyed.buckets(params)
-            if buckets is None:
-                return writes
-            mine = (row_of(self.table, bucket) for bucket in buckets)
-        return (writes - {self.table}).union(mine)
+            return (writes - {self.table}).union(self._new(params))
+        buckets = self.keyed.buckets(params)
+        if buckets is None:
+            return writes
+        if len(buckets) > 1:
+            return (writes - {self.table}).union(row_of(self.table, one) for one in buckets)
+        # The same set each time, since a set keeps its hash, by which the keys of stamps are found.
+        bucket = buckets[0]
+        changes, made_of = self._known.get(bucket, (writes, None))
+        if made_of is not writes:
+            changes = (writes - {self.table}).union((row_of(self.table, bucket),))
+            self._known[bucket] = changes, writes
+        return changes
 
     def _new(self, params: Any) -> set[str]:
         unknown = {f"{self.table}{NEW}"}

@@ -85,7 +85,8 @@ class MemoryStore(Store):
         return [*map(self._stamps.get, stamps)]
 
     def begin(self, stamps: Sequence[bytes], token: bytes) -> None:
-        self._change(stamps, lambda stamp, step: protocol.begin(stamp, token, step))
+        # It settles nothing.
+        self._change(stamps, lambda stamp, step: protocol.begin(stamp, token, step), settles=False)
 
     def end(self, stamps: Sequence[bytes], token: bytes) -> None:
         self._change(stamps, lambda stamp, step: protocol.end(stamp, token, step))
@@ -103,15 +104,18 @@ class MemoryStore(Store):
         self,
         stamps: Sequence[bytes],
         change: Callable[[bytes | None, protocol.Step], bytes],
+        *,
+        settles: bool = True,
     ) -> list[bytes]:
+        nonce = os.urandom(protocol.NONCE_BYTES - protocol.ERA_BYTES) if settles else b""
         with self._lock:
-            self._sequence += 1
+            self._sequence += settles
             step = protocol.Step(
                 now=time.monotonic_ns() // 1_000_000,
                 wall=time.time_ns() // 1_000_000,
                 lease=self.options.lease,
                 sequence=self._sequence,
-                nonce=self._era + os.urandom(protocol.NONCE_BYTES - protocol.ERA_BYTES),
+                nonce=self._era + nonce,
                 durable=True,
             )
             known = self._stamps
