@@ -255,7 +255,8 @@ class Database(Schema):
         self, transaction: Transaction, statements: tuple[Statement, ...], sql: str
     ) -> Refined | None:
         """Find out which rows the only statement of a text changes, None for any."""
-        if len(statements) != 1 or not statements[0].writes:
+        # Of DDL least of all, after which the catalogue is read anew: a project has hundreds of these.
+        if len(statements) != 1 or statements[0].kind is not Kind.WRITE or not statements[0].writes:
             return None
         knowledge = self.known(transaction)
         if knowledge is None:

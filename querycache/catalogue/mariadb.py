@@ -8,6 +8,7 @@ privilege TRIGGER: then none is known to be absent.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from typing import Any
 
 from querycache.catalogue.bodies import read_body
@@ -28,13 +29,14 @@ _ELSEWHERE = (
     "CASSANDRA",
 )
 
-_TABLES = f"""
-SELECT t.table_name, t.table_type, t.engine, coalesce(e.transactions, 'NO')
-  FROM information_schema.tables t LEFT JOIN information_schema.engines e ON e.engine = t.engine
- WHERE t.table_schema = DATABASE() AND t.table_type <> 'VIEW'
-   AND (coalesce(e.transactions, 'NO') <> 'YES' OR t.table_type = 'SEQUENCE'
-        OR t.engine IN {_ELSEWHERE!r})
-"""  # noqa: S608
+# Each asks one view, with the schema as a constant: joins of them look at a table's files for every
+# row of another, which takes seconds where there are a thousand tables.
+_TABLES = """
+SELECT table_name, table_type, engine FROM information_schema.tables WHERE table_schema = DATABASE()
+"""
+_ENGINES = """
+SELECT engine, transactions FROM information_schema.engines
+"""
 _VIEWS = """
 SELECT table_name, view_definition FROM information_schema.views WHERE table_schema = DATABASE()
 """
@@ -54,25 +56,16 @@ _ROUTINES = """
 SELECT routine_name, routine_definition FROM information_schema.routines
  WHERE routine_schema = DATABASE()
 """
-_PRIMARY_KEYS = """
-SELECT t.table_name, c.column_name, c.data_type, c.column_type
-  FROM information_schema.tables t
-  LEFT JOIN information_schema.key_column_usage k
-    ON k.table_schema = t.table_schema AND k.table_name = t.table_name
-   AND k.constraint_name = 'PRIMARY' AND t.table_type = 'BASE TABLE' AND t.engine = 'InnoDB'
-  LEFT JOIN information_schema.columns c
-    ON c.table_schema = k.table_schema AND c.table_name = k.table_name
-   AND c.column_name = k.column_name
- WHERE t.table_schema = DATABASE()
+_KEY_COLUMNS = """
+SELECT table_name, column_name, constraint_name = 'PRIMARY', referenced_table_name IS NOT NULL
+  FROM information_schema.key_column_usage
+ WHERE table_schema = DATABASE()
+   AND (constraint_name = 'PRIMARY' OR referenced_table_name IS NOT NULL)
 """
-_REFERENCES = """
-SELECT DISTINCT k.table_name, c.column_name, c.data_type, c.column_type
-  FROM information_schema.key_column_usage k
-  JOIN information_schema.columns c
-    ON c.table_schema = k.table_schema AND c.table_name = k.table_name
-   AND c.column_name = k.column_name
- WHERE k.table_schema = DATABASE() AND k.referenced_table_name IS NOT NULL
-   AND instr(c.extra, 'auto_increment') = 0
+_COLUMNS = """
+SELECT table_name, column_name, data_type, column_type, instr(extra, 'auto_increment')
+  FROM information_schema.columns WHERE table_schema = DATABASE()
+   AND data_type IN ('tinyint', 'smallint', 'mediumint', 'int', 'bigint', 'char', 'uuid')
 """
 _MAY_SEE_TRIGGERS = """
 SELECT 1 FROM information_schema.user_privileges WHERE privilege_type = 'TRIGGER'
@@ -94,7 +87,8 @@ _EVENTS = {"INSERT": INSERT, "UPDATE": UPDATE, "DELETE": DELETE}
 def read(cursor: Any, database: str) -> Facts:
     """Read the catalogue of the database that a driver's cursor is connected to."""
     facts = Facts()
-    _read_tables(facts, _rows(cursor, _TABLES))
+    tables = _rows(cursor, _TABLES)
+    _read_tables(facts, tables, dict(_rows(cursor, _ENGINES)))
     for name, text in _rows(cursor, _VIEWS):
         facts.add_view(table_name(name), _view(text, database))
     triggers = _rows(cursor, _TRIGGERS)
@@ -112,15 +106,7 @@ def read(cursor: Any, database: str) -> Facts:
         facts.add_key(name, table_name(parent), child, (rules[0], rules[1]))
     for name, text in _rows(cursor, _ROUTINES):
         facts.routines[table_name(name)].append(_code(text, database))
-    facts.add_primary_keys(
-        (name, table_name(name), column, _kind(kind or "", declared or ""))
-        for name, column, kind, declared in _rows(cursor, _PRIMARY_KEYS)
-    )
-    facts.add_references(
-        # Smaller integers may be cut to what the column can hold.
-        (table_name(name), column, "" if kind in _SMALL else _kind(kind, declared))
-        for name, column, kind, declared in _rows(cursor, _REFERENCES)
-    )
+    _read_keys(facts, tables, _rows(cursor, _KEY_COLUMNS), _rows(cursor, _COLUMNS))
     return facts
 
 
@@ -155,9 +141,11 @@ def _text(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _read_tables(facts: Facts, rows: list[tuple[Any, ...]]) -> None:
+def _read_tables(facts: Facts, rows: list[tuple[Any, ...]], engines: dict[str, str | None]) -> None:
     untransacted = set()
-    for name, kind, engine, transactions in rows:
+    for name, kind, engine in rows:
+        if kind == "VIEW":
+            continue
         table = table_name(name)
         if kind == "SEQUENCE":
             facts.add_sequence(table)
@@ -167,9 +155,46 @@ def _read_tables(facts: Facts, rows: list[tuple[Any, ...]]) -> None:
             )
             code = Code(unknown=f"its engine {engine} hands writes on")
             facts.actions[table].append(Action("foreign table", table, EVENTS, code))
-        if transactions != "YES":
+        if engines.get(engine) != "YES":
             untransacted.add(table)
     facts.untransacted = frozenset(untransacted)
+
+
+def _read_keys(
+    facts: Facts,
+    tables: list[tuple[Any, ...]],
+    keys: list[tuple[Any, ...]],
+    columns: list[tuple[Any, ...]],
+) -> None:
+    """Note the columns of primary and foreign keys.
+
+    Args:
+        facts: what they are added to.
+        tables: rows of `_TABLES`.
+        keys: rows of `_KEY_COLUMNS`.
+        columns: rows of `_COLUMNS`.
+    """
+    described = {(table, column.casefold()): rest for table, column, *rest in columns}
+    primary: dict[str, list[str]] = defaultdict(list)
+    references = []
+    for table, column, is_primary, refers in keys:
+        if is_primary:
+            primary[table].append(column)
+        if refers:
+            kind, declared, counts = described.get((table, column.casefold()), ("", "", False))
+            # Smaller integers may be cut to what the column can hold, and 0 may become a number.
+            known = "" if kind in _SMALL or counts else _kind(kind, declared)
+            references.append((table_name(table), column, known))
+    facts.add_references(references)
+    found: list[tuple[str, str, str | None, str]] = []
+    for table, type_, engine in tables:
+        its: list[str | None] = [None]
+        if type_ == "BASE TABLE" and engine == "InnoDB" and table in primary:
+            its = [*primary[table]]
+        for column in its:
+            kind, declared, _ = described.get((table, (column or "").casefold()), ("", "", False))
+            found.append((table, table_name(table), column, _kind(kind, declared)))
+    facts.add_primary_keys(found)
 
 
 def _view(text: str, database: str) -> Relation:

@@ -76,6 +76,23 @@ def test_nothing_is_read_before_it_matters(
 
 
 @every
+def test_changing_the_schema_asks_for_none(
+    database: str, cache: QueryCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A project's migrations are hundreds of these, and each would have it read anew."""
+    found = catalogue_reads(monkeypatch)
+    with made(
+        database,
+        ["CREATE TABLE qc_made (id integer)", "CREATE INDEX qc_index ON qc_made (id)"],
+        ["ALTER TABLE qc_made ADD COLUMN name varchar(9)", "DROP TABLE qc_made"],
+    ):
+        assert found == []
+    assert found == []
+    execute(database, f"UPDATE {Genre._meta.db_table} SET name = 'new'")
+    assert found == [database]
+
+
+@every
 def test_a_view_that_is_made_anew_over_another_table(database: str, cache: QueryCache) -> None:
     seed(database)
     with made(database, VIEW.format("genre"), DROP):
