@@ -255,7 +255,7 @@ class Database(Schema):
         self, transaction: Transaction, statements: tuple[Statement, ...], sql: str
     ) -> Refined | None:
         """Find out which rows the only statement of a text changes, None for any."""
-        # Of DDL least of all, after which the catalogue is read anew: a project has hundreds of these.
+        # Not of DDL, for which the catalogue need not be read: a project's migrations are many.
         if len(statements) != 1 or statements[0].kind is not Kind.WRITE or not statements[0].writes:
             return None
         knowledge = self.known(transaction)

@@ -2,7 +2,8 @@
 
 One tree holds three kinds of keys:
 
-- an entry's key → head (deadline, place in the order, number of further pieces), first piece;
+- an entry's key → head (deadline, when it was made, place in the order, number of further pieces),
+  first piece;
 - the same with a zero byte and a number → a further piece;
 - a zero byte and a place in the order → the key of the entry that is there.
 
@@ -26,7 +27,7 @@ from typing import Any
 from querycache.stores.lmdb_files import environment, lmdb
 from querycache.stores.lmdb_waiting import Item, Waiting
 
-_HEAD = Struct(">QQH")
+_HEAD = Struct(">QQQH")
 _PIECE = Struct(">H")
 _PLACE = Struct(">Q")
 _NEVER = 2**64 - 1
@@ -85,7 +86,7 @@ class Entries:
                 item = txn.get(entry)
                 if item is None:
                     return None
-                deadline, _, further = _HEAD.unpack_from(item)
+                deadline, _, _, further = _HEAD.unpack_from(item)
                 pieces = [txn.get(key) for key in _pieces(entry, further)] if further else ()
             finally:
                 txn.abort()
@@ -102,8 +103,9 @@ class Entries:
         if len(value) > self.size * _LARGEST_SHARE:
             self.delete(entry)
             return
-        deadline = _NEVER if ttl is None else _now() + math.ceil(max(ttl, 0) * 1000)
-        self._waiting.put(entry, Item(value, min(deadline, _NEVER)))
+        now = time.monotonic_ns()
+        deadline = _NEVER if ttl is None else now // 1_000_000 + math.ceil(max(ttl, 0) * 1000)
+        self._waiting.put(entry, Item(value, min(deadline, _NEVER), now))
 
     def _write_all(self, items: dict[bytes, Item]) -> None:
         self.files.leave_deleted()
@@ -143,7 +145,7 @@ class Entries:
                         more = False
                         break
                     if _ZERO not in cursor.key():
-                        txn.delete(_ZERO + cursor.value()[8:16])
+                        txn.delete(_ZERO + cursor.value()[16:24])
                         cursor.set_range(start)
                     more = cursor.delete()
 
@@ -170,6 +172,10 @@ class Entries:
             stat = txn.stat()
             piece = stat["psize"] - _PAGE_HEADER
             first = piece - _HEAD.size
+            # Another process may have made a later one, and written it sooner.
+            items = {
+                entry: item for entry, item in items.items() if not _is_later(txn, entry, item)
+            }
             for entry in items:
                 _drop(txn, entry)
             if _bytes(stat) > self.size * _SHARE:
@@ -179,7 +185,8 @@ class Entries:
                 value = item.value
                 parts = range(first, len(value), piece)
                 txn.put(_ZERO + _PLACE.pack(place), entry)
-                txn.put(entry, _HEAD.pack(item.deadline, place, len(parts)) + value[:first])
+                head = _HEAD.pack(item.deadline, item.made, place, len(parts))
+                txn.put(entry, head + value[:first])
                 for key, at in zip(_pieces(entry, len(parts)), parts, strict=True):
                     txn.put(key, value[at : at + piece])
 
@@ -194,12 +201,13 @@ class Entries:
             if chances and entry in self._hits:
                 self._hits.discard(entry)
                 item = txn.get(entry)
-                deadline, _, further = _HEAD.unpack_from(item)
+                deadline, made, _, further = _HEAD.unpack_from(item)
                 if deadline > _now():
                     chances -= 1
                     place += 1
                     txn.put(_ZERO + _PLACE.pack(place), entry)
-                    txn.put(entry, _HEAD.pack(deadline, place, further) + item[_HEAD.size :])
+                    head = _HEAD.pack(deadline, made, place, further)
+                    txn.put(entry, head + item[_HEAD.size :])
                     continue
             wanted -= _drop(txn, entry)
 
@@ -215,12 +223,19 @@ class Entries:
                     raise
 
 
+def _is_later(txn: Any, entry: bytes, item: Item) -> bool:
+    """Tell whether an entry is there that was made later than another."""
+    there = txn.get(entry)
+    # One from the future is of a process with another clock, and must not stay for ever.
+    return there is not None and item.made < _HEAD.unpack_from(there)[1] <= time.monotonic_ns()
+
+
 def _drop(txn: Any, entry: bytes) -> int:
     """Drop an entry, and return about how many bytes that frees."""
     item = txn.pop(entry)
     if item is None:
         return 0
-    _, place, further = _HEAD.unpack_from(item)
+    _, _, place, further = _HEAD.unpack_from(item)
     txn.delete(_ZERO + _PLACE.pack(place))
     freed = len(item) + len(entry)
     for key in _pieces(entry, further):

@@ -36,10 +36,12 @@ class Item(NamedTuple):
     Args:
         value: what it holds.
         deadline: when it ends, in ms of the machine's clock.
+        made: when it was put here, in ns of that clock.
     """
 
     value: bytes
     deadline: int
+    made: int
 
 
 class Waiting:

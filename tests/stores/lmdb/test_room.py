@@ -63,8 +63,8 @@ class TestRoom:
             tree = dict(iter(txn.cursor()))
         order = {value: key[1:] for key, value in tree.items() if key[:1] == b"\0"}
         heads = {key: value for key, value in tree.items() if b"\0" not in key}
-        assert {key: value[8:16] for key, value in heads.items()} == order
-        pieces = sum(int.from_bytes(value[16:18], "big") for value in heads.values())
+        assert {key: value[16:24] for key, value in heads.items()} == order
+        pieces = sum(int.from_bytes(value[24:26], "big") for value in heads.values())
         assert len(tree) == len(order) + len(heads) + pieces
         store.clear()
         with store._entries.files.begin() as txn:

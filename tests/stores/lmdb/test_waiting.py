@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
 from querycache.stores import lmdb_waiting
 from querycache.stores.lmdb import LmdbStore
-from querycache.stores.lmdb_waiting import MOST, MOST_BYTES
+from querycache.stores.lmdb_waiting import MOST, MOST_BYTES, Item
 from tests.stores.lmdb.helpers import MB, OPTIONS, in_child, until
 
 ENTRY = b"l:e:1"
@@ -102,6 +103,29 @@ def test_deleted_and_cleared_ones_are_not_written(held: LmdbStore) -> None:
     assert held.read(b"l:e:2", []) == [None]
     assert held.info().entries == 1
     assert held.read(elsewhere, []) == [b"v"]
+
+
+def test_a_later_one_of_another_process_is_kept(held: LmdbStore) -> None:
+    """What waits here may be written later than what was made there after it."""
+    held.write(ENTRY, b"ours", None)
+    in_another_process(held, "write")
+    held._entries._waiting.flush()
+    assert held.read(ENTRY, []) == [b"theirs"]
+    held.write(ENTRY, b"newer", None)
+    held._entries._waiting.flush()
+    assert held.read(ENTRY, []) == [b"newer"]
+    # A process whose clock is another: it is not taken for later.
+    ahead = time.monotonic_ns() + 10**15
+    held._entries._write_all({ENTRY: _waits(held, Item(b"ahead", 2**64 - 1, ahead))})
+    held._entries._waiting.items.clear()
+    held.write(ENTRY, b"last", None)
+    held._entries._waiting.flush()
+    assert held.read(ENTRY, []) == [b"last"]
+
+
+def _waits(store: LmdbStore, item: Item) -> Item:
+    store._entries._waiting.items[ENTRY] = item
+    return item
 
 
 @pytest.mark.parametrize("how", ["delete", "clear"])
