@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Avg, Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Avg, Count, Exists, OuterRef, Prefetch, Q, QuerySet
 
 from benchmarks.shop.models import Category, Event, Parcel, Product, Reading, Review, Sheet, Visit
 
@@ -67,6 +67,8 @@ def page(turn: int, fresh: bool) -> Any:
 def prefetch(turn: int, fresh: bool) -> Any:
     """20 rows, and what refers to them."""
     products = _products(fresh).filter(category=turn % WARM + 1).order_by("pk")[:20]
+    if fresh:
+        return list(products.prefetch_related(Prefetch("review_set", _reviews(fresh))))
     return list(products.prefetch_related("review_set"))
 
 
