@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +13,7 @@ from querycache import stamps as protocol
 from querycache.stores.base import Store, StoreOptions
 from querycache.stores.memcached import MemcachedStore
 from tests.servers import MemcachedServer
-
-ENTRY, STAMP, OTHER = b"qc:e:entry", b"qc:s:stamp", b"qc:s:other"
-LONG = 600_000
+from tests.stores.calls import LONG
 
 
 def ask(server: MemcachedServer, command: str, *args: Any) -> Any:
@@ -107,12 +104,6 @@ def settled(store: Store, server: MemcachedServer, *stamps: bytes) -> list[bytes
     for stamp in stamps:
         ask(server, "set", stamp, protocol.settled(0, 0, os.urandom(16)))
     return list(store.settle(stamps))
-
-
-def until(condition: Callable[[], bool]) -> None:
-    over = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < over
 
 
 def sequence(store: Store, stamp: bytes) -> int:

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from querycache import stamps as protocol
 from tests.servers import MemcachedServer
-from tests.stores.memcached.helpers import ENTRY, STAMP, figure, open_, until
+from tests.stores.calls import ENTRY, STAMP, until
+from tests.stores.memcached.helpers import figure, open_
 
 
 def test_many_stamps_at_once(servers: list[MemcachedServer]) -> None:

@@ -5,42 +5,14 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from querycache import stamps as protocol
-from querycache.stores.base import Store, StoreError
+from querycache.stores.base import StoreError
 from tests.servers import MemcachedServer
-from tests.stores.memcached.helpers import (
-    ENTRY,
-    LONG,
-    OTHER,
-    STAMP,
-    Tap,
-    ask,
-    figure,
-    open_,
-    sequence,
-    settled,
-    until,
-)
-
-
-def every_call(store: Store) -> list[Callable[[], Any]]:
-    token = secrets.token_bytes(16)
-    return [
-        lambda: store.read(ENTRY, [STAMP]),
-        lambda: store.stamps([STAMP]),
-        lambda: store.write(ENTRY, b"v", None),
-        lambda: store.delete(ENTRY),
-        lambda: store.begin([STAMP], token),
-        lambda: store.end([STAMP], token),
-        lambda: store.touch([STAMP]),
-        lambda: store.settle([STAMP]),
-        store.clear,
-        store.info,
-    ]
+from tests.stores.calls import ENTRY, LONG, OTHER, STAMP, answers, every_call, until
+from tests.stores.memcached.helpers import Tap, ask, figure, open_, sequence, settled
 
 
 def test_dead_server(own: MemcachedServer) -> None:
@@ -63,15 +35,8 @@ def test_server_that_hangs(own: MemcachedServer, connected: bool) -> None:
             call()
     own.resume()
 
-    def answers() -> bool:
-        try:
-            store.info()
-        except StoreError:
-            return False
-        return True
-
     # Late answers to the calls above must not be taken for those of later calls.
-    until(answers)
+    until(lambda: answers(store))
     store.begin([STAMP], token)
     store.read(ENTRY, [])
     store.write(ENTRY, b"new", None)

@@ -13,7 +13,8 @@ from querycache.stores.base import StoreError, StoreOptions
 from querycache.stores.memcached import MemcachedStore
 from querycache.stores.memcached_wire import node_of
 from tests.servers import MemcachedServer
-from tests.stores.memcached.helpers import ENTRY, LONG, ask, figure, open_, settled
+from tests.stores.calls import ENTRY, LONG
+from tests.stores.memcached.helpers import ask, figure, open_, settled
 
 
 def test_keys_do_not_move(start: Callable[..., MemcachedServer]) -> None:

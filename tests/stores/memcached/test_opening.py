@@ -15,7 +15,7 @@ from querycache.stores.base import StoreOptions, StoreUnusable
 from querycache.stores.memcached import MemcachedStore
 from tests.servers import Certificates, MemcachedServer, Unavailable, require
 from tests.servers.programs import unvisited
-from tests.stores.memcached.helpers import ENTRY, STAMP
+from tests.stores.calls import ENTRY, STAMP
 
 
 def test_url(own: MemcachedServer) -> None:

@@ -12,19 +12,8 @@ from querycache.stores.base import Store
 from querycache.stores.memcached import MemcachedStore
 from querycache.stores.memcached_wire import node_of
 from tests.servers import MemcachedServer
-from tests.stores.memcached.helpers import (
-    ENTRY,
-    LONG,
-    OTHER,
-    STAMP,
-    Tap,
-    ask,
-    figure,
-    open_,
-    sequence,
-    settled,
-    until,
-)
+from tests.stores.calls import ENTRY, LONG, OTHER, STAMP, until
+from tests.stores.memcached.helpers import Tap, ask, figure, open_, sequence, settled
 
 THIRD = b"qc:s:third"
 THREE = [STAMP, OTHER, THIRD]

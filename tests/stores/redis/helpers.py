@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
-import time
-from collections.abc import Callable
 from typing import Any
 
 import redis
@@ -16,9 +13,7 @@ from querycache.stores.redis import RedisStore
 from querycache.stores.redis_links import TRUSTED
 from tests.servers import RedisServer
 from tests.servers.redis_groups import client
-
-ENTRY, STAMP, OTHER = b"qc:e:entry", b"qc:s:stamp", b"qc:s:other"
-LONG = 600_000
+from tests.stores.calls import LONG, STAMP
 
 #: The stores of this test, which are closed after it.
 opened: list[RedisStore] = []
@@ -44,36 +39,6 @@ def settled(store: Store, server: RedisServer, *stamps: bytes) -> list[bytes]:
     found = list(store.settle(stamps))
     assert all(map(protocol.is_settled, found))
     return found
-
-
-def until(condition: Callable[[], bool]) -> None:
-    over = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < over
-
-
-def every_call(store: Store) -> list[Callable[[], Any]]:
-    token = secrets.token_bytes(16)
-    return [
-        lambda: store.read(ENTRY, [STAMP]),
-        lambda: store.stamps([STAMP]),
-        lambda: store.write(ENTRY, b"v", None),
-        lambda: store.delete(ENTRY),
-        lambda: store.begin([STAMP], token),
-        lambda: store.end([STAMP], token),
-        lambda: store.touch([STAMP]),
-        lambda: store.settle([STAMP]),
-        store.clear,
-        store.info,
-    ]
-
-
-def answers(store: Store) -> bool:
-    try:
-        store.info()
-    except StoreError:
-        return False
-    return True
 
 
 def announced(store: Store, token: bytes) -> bool:

@@ -16,7 +16,8 @@ from querycache.stores.redis_cluster import ClusterStore
 from querycache.testing import NewStore, StoreContract
 from tests.servers import RedisCluster, RedisServer, Unavailable, cut_replication, require
 from tests.servers.redis_groups import client, in_step, until
-from tests.stores.redis.helpers import LONG, STAMP, announced, answers, every_call, fenced
+from tests.stores.calls import LONG, STAMP, answers, every_call
+from tests.stores.redis.helpers import announced, fenced
 
 TAGGED = b"{qc}:s:stamp"
 

@@ -17,7 +17,8 @@ from querycache.stores.base import StoreError, StoreOptions, StoreUnusable
 from querycache.stores.redis import RedisStore
 from tests.servers import RedisServer
 from tests.servers.programs import unvisited
-from tests.stores.redis.helpers import ENTRY, STAMP, open_, plain, until
+from tests.stores.calls import ENTRY, STAMP, until
+from tests.stores.redis.helpers import open_, plain
 
 
 def test_password(start: Callable[..., RedisServer]) -> None:

@@ -12,7 +12,8 @@ import pytest
 from querycache import stamps as protocol
 from querycache.stores.base import StoreError
 from tests.servers import RedisServer
-from tests.stores.redis.helpers import ENTRY, LONG, OTHER, STAMP, open_, plain, settled
+from tests.stores.calls import ENTRY, LONG, OTHER, STAMP
+from tests.stores.redis.helpers import open_, plain, settled
 
 #: A program that ends a write just before it ends itself, on a server that is slow to answer.
 _LAST_WORDS = f"""

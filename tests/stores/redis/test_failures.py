@@ -15,17 +15,8 @@ from querycache import stamps as protocol
 from querycache.stores.base import StoreError, StoreOptions
 from querycache.stores.redis import RedisStore
 from tests.servers import RedisServer
-from tests.stores.redis.helpers import (
-    ENTRY,
-    OTHER,
-    STAMP,
-    answers,
-    every_call,
-    open_,
-    plain,
-    settled,
-    until,
-)
+from tests.stores.calls import ENTRY, OTHER, STAMP, answers, every_call, until
+from tests.stores.redis.helpers import open_, plain, settled
 
 
 def test_dead_server(own: RedisServer) -> None:

@@ -24,8 +24,8 @@ from tests.servers import (
     require,
 )
 from tests.servers.redis_groups import client
+from tests.stores.calls import ENTRY, STAMP, every_call
 from tests.stores.redis import test_cluster, test_contract, test_failures
-from tests.stores.redis.helpers import ENTRY, STAMP, every_call
 
 _PAGE = Path(__file__).parents[3] / "docs/reference/stores.md"
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from querycache import stamps as protocol
 from querycache.stores import redis_scripts as scripts
 from tests.servers import RedisServer
-from tests.stores.redis.helpers import ENTRY, OTHER, STAMP, open_, plain, settled
+from tests.stores.calls import ENTRY, OTHER, STAMP
+from tests.stores.redis.helpers import open_, plain, settled
 
 NOW = 1_795_307_888_123
 TOKENS = [bytes(16), b"A" * 16, b"\xff\0" * 8]

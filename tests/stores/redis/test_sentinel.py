@@ -16,7 +16,8 @@ from querycache.stores.redis_sentinel import SentinelStore
 from querycache.testing import NewStore, StoreContract
 from tests.servers import RedisSentinels, RedisServer, Unavailable, cut_replication, require
 from tests.servers.redis_groups import client, role_of, until
-from tests.stores.redis.helpers import ENTRY, LONG, STAMP, announced, answers, every_call, fenced
+from tests.stores.calls import ENTRY, LONG, STAMP, answers, every_call
+from tests.stores.redis.helpers import announced, fenced
 
 
 def started(**options: Any) -> RedisSentinels:

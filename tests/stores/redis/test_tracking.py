@@ -14,7 +14,8 @@ from querycache.stores import redis_tracking
 from querycache.stores.redis import RedisStore
 from querycache.stores.redis_tracking import QUIET, RETRY, SILENT, Tracking
 from tests.servers import RedisServer
-from tests.stores.redis.helpers import OTHER, STAMP, open_, plain, settled, until
+from tests.stores.calls import OTHER, STAMP, until
+from tests.stores.redis.helpers import open_, plain, settled
 
 
 class Clock:
