@@ -118,6 +118,15 @@ def test_reads_fall_through_and_ask_once_in_a_while(
     assert errors(caplog) == []
 
 
+def assert_cached_again(register: Register, value: str, clock: Clock) -> None:
+    def cached() -> bool:
+        # Each time: on a busy machine the store may be late once more, and is left alone again.
+        clock.pass_retry()
+        return register.read() == value and register.hit
+
+    eventually(cached, "it is cached again")
+
+
 @on_a_server
 @either_way
 @pytest.mark.parametrize("where", ["before read", "before query", "before write"])
@@ -134,8 +143,7 @@ def test_outage_in_the_middle_of_a_read(
     assert register.read() == "newer"
     assert stage.cache.breaker.down
     bring_back(server)
-    clock.pass_retry()
-    eventually(lambda: register.read() == "newer" and register.hit, "it is cached again")
+    assert_cached_again(register, "newer", clock)
 
 
 @on_a_server
@@ -172,8 +180,7 @@ def test_outage_in_the_middle_of_a_write(
     assert register.fresh() == "new"
     assert register.read() == "new"
     bring_back(server)
-    clock.pass_retry()
-    eventually(lambda: register.read() == "new" and register.hit, "it is cached again")
+    assert_cached_again(register, "new", clock)
 
 
 @on_a_server
