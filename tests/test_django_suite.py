@@ -85,7 +85,7 @@ def test_a_list_that_says_too_little(tmp_path: Path, line: str) -> None:
 
 def test_the_list_in_the_tree() -> None:
     for name, kind in tomllib.loads(program.EXPECTED.read_text()).items():
-        words = {"serve", "verify", "sqlite", "postgresql", "postgis", "mariadb", *running.STORES}
+        words = {"serve", "verify", *running.DATABASES, *running.STORES}
         assert words.issuperset(one for one in kind["when"] if not one.startswith("django")), name
         assert read_expected(program.EXPECTED, kind["when"]), name
 

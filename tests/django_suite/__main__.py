@@ -18,7 +18,7 @@ import django
 
 from tests.django_suite.comparison import compare, read_expected
 from tests.django_suite.labels import ORM
-from tests.django_suite.running import ROOT, STORES, Servers, conclude, run, say
+from tests.django_suite.running import DATABASES, ROOT, STORES, Servers, conclude, run, say
 from tests.django_suite.sdist import source_of
 
 EXPECTED = Path(__file__).parent / "expected.toml"
@@ -26,9 +26,7 @@ EXPECTED = Path(__file__).parent / "expected.toml"
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests.django_suite", description=__doc__)
-    parser.add_argument(
-        "--database", choices=["sqlite", "postgresql", "postgis", "mariadb"], default="sqlite"
-    )
+    parser.add_argument("--database", choices=DATABASES, default="sqlite")
     parser.add_argument("--store", choices=STORES, default="memory")
     parser.add_argument(
         "--serve",

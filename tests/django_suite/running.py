@@ -18,6 +18,11 @@ from tests.django_suite.comparison import Difference
 from tests.servers import MariaDBServer, MemcachedServer, PostgresServer, RedisServer
 
 ROOT = Path(__file__).parent.parent.parent
+SQLITE = {
+    "sqlite": "django.db.backends.sqlite3",
+    "spatialite": "django.contrib.gis.db.backends.spatialite",
+}
+DATABASES = (*SQLITE, "postgresql", "postgis", "mariadb")
 STORES = ("memory", "lmdb", "redis", "memcached")
 
 
@@ -38,9 +43,13 @@ class Servers:
         self._folder = folder
 
     def databases(self, kind: str) -> dict[str, Any]:
-        """Return ``DATABASES`` with the two aliases that Django's tests want."""
-        if kind == "sqlite":
-            engine = {"ENGINE": "django.db.backends.sqlite3"}
+        """Return ``DATABASES`` with the two aliases that Django's tests want.
+
+        Args:
+            kind: one of `DATABASES`.
+        """
+        if kind in SQLITE:
+            engine = {"ENGINE": SQLITE[kind]}
             return {"default": dict(engine), "other": dict(engine)}
         server: PostgresServer | MariaDBServer
         test: dict[str, Any] = {}

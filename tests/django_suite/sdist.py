@@ -33,5 +33,7 @@ def source_of(package: str, folder: Path) -> Path:
         check=True,
     )
     with tarfile.open(found.with_name(f"{found.name}.tar.gz")) as archive:
-        archive.extractall(folder, filter="data")
+        # Python has filters since 3.11.4; Debian 12, whose sqlite3 loads SpatiaLite, has 3.11.2.
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(folder)
     return found
