@@ -187,4 +187,10 @@ def _driver_value(value: Any) -> Any:
     if hasattr(value, "ewkb") and hasattr(value, "srid"):
         flags = (getattr(value, "geography", None), getattr(value, "is_geometry", None))
         return (name, bytes(value.ewkb), value.srid, *flags)
+    if "django.contrib.gis.db.backends.base.adapter" in modules:
+        from django.contrib.gis.db.backends.base.adapter import WKTAdapter
+
+        if isinstance(value, WKTAdapter):
+            # SpatiaLite, MariaDB and Oracle are sent this text.
+            return (name, str(value), value.srid)
     raise Unkeyable(f"a parameter of type {name} cannot be part of a key")

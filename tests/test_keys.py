@@ -13,9 +13,11 @@ import uuid
 import zoneinfo
 from array import array
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.contrib.gis.db.backends.base.adapter import WKTAdapter
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.postgresql.psycopg_any import Jsonb, NumericRange
@@ -64,6 +66,11 @@ class OtherJson(Jsonb):  # type: ignore[misc]
     """Not the driver's own."""
 
 
+def geometry(wkt: str, srid: int) -> WKTAdapter:
+    """Make what SpatiaLite, MariaDB and Oracle are sent of a geometry, without its library."""
+    return WKTAdapter(SimpleNamespace(wkt=wkt, srid=srid))
+
+
 #: Values of which no two may share a key, many of them equal.
 DISTINCT: list[Any] = [
     *(None, 1, True, 1.0, decimal.Decimal(1), decimal.Decimal("1.0"), "1", b"1", Size.ONE),
@@ -90,6 +97,8 @@ DISTINCT: list[Any] = [
     *(NumericRange(1, 2), NumericRange(1, 2, "[]"), NumericRange(1, 2, "()")),
     *(NumericRange(1.0, 2), NumericRange(None, 2), NumericRange(1, None)),
     *(NumericRange(empty=True), [1, 2], "[1,2)"),
+    *(geometry("POINT (1 2)", 4326), geometry("POINT (1 2)", 3857), geometry("POINT (2 1)", 4326)),
+    *("POINT (1 2)", b"POINT (1 2)"),
     *(("str", "red"), ("sub", "builtins.str", "red"), ("list", "red"), ("Decimal", "1")),
 ]
 
