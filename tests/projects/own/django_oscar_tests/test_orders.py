@@ -95,7 +95,8 @@ class Checkouts(OrderTestCase):
             [("jane@example.com", None, 27.5)],
         )
         self.assertEqual(
-            rows("SELECT num_allocated FROM partner_stockrecord"), [(2,), (1,), (None,)]
+            rows("SELECT num_allocated FROM partner_stockrecord ORDER BY id"),
+            [(2,), (1,), (None,)],
         )
         self.same(lambda: self.basket(guest).num_items, 0)
         self.shown(guest, self.emma.get_absolute_url(), ["In stock (7 available)"])
