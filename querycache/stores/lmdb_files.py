@@ -217,16 +217,17 @@ class Environment:
         check_folder(path)
         _reserve(path / "lock.mdb", _LOCK_BYTES)
         safe = boot_id() is not None
-        env = lmdb.open(
-            os.fspath(path),
-            map_size=self.map_size,
-            mode=0o700,
-            max_readers=MAX_READERS,
-            max_spare_txns=1,
-            sync=not safe,
-            metasync=not safe,
-            writemap=False,
-        )
+        with _one_at_a_time:
+            env = lmdb.open(
+                os.fspath(path),
+                map_size=self.map_size,
+                mode=0o700,
+                max_readers=MAX_READERS,
+                max_spare_txns=1,
+                sync=not safe,
+                metasync=not safe,
+                writemap=False,
+            )
         try:
             env.reader_check()
             if self.reserve:
@@ -238,7 +239,8 @@ class Environment:
                 os.utime(path / name)
             self._data_file = os.open(path / "data.mdb", os.O_RDONLY)
         except BaseException:
-            env.close()
+            with _one_at_a_time:
+                env.close()
             raise
         self.env, self.begin = env, env.begin
 
@@ -247,7 +249,8 @@ class Environment:
             env, file = self.env, self._data_file
             self._forget()
             os.close(file)
-            env.close()
+            with _one_at_a_time:
+                env.close()
 
     def _forget(self) -> None:
         self.env, self._data_file = None, -1
@@ -284,6 +287,11 @@ def _user() -> str:
 # The registry that LMDB makes necessary: an environment for each file that this process uses.
 _environments: dict[tuple[str, str], Environment] = {}
 _registry = threading.Lock()
+
+# py-lmdb knows what is open by the files' inodes, and forgets those of an environment a moment after
+# it has closed the files. One that another thread opens meanwhile, whose new files were given the
+# same inodes, would be taken for open already.
+_one_at_a_time = threading.Lock()
 _closed_for_fork: list[Environment] = []
 
 
@@ -304,8 +312,9 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _registry  # noqa: PLW0603 - C code may fork without the hook above
-    _registry = threading.Lock()
+    # C code may fork without the hook above.
+    global _registry, _one_at_a_time
+    _registry, _one_at_a_time = threading.Lock(), threading.Lock()
     _closed_for_fork.clear()
     for one in _environments.values():
         one.abandon()
