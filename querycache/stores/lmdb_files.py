@@ -288,9 +288,9 @@ def _user() -> str:
 _environments: dict[tuple[str, str], Environment] = {}
 _registry = threading.Lock()
 
-# py-lmdb knows what is open by the files' inodes, and forgets those of an environment a moment after
-# it has closed the files. One that another thread opens meanwhile, whose new files were given the
-# same inodes, would be taken for open already.
+# py-lmdb knows what is open by the files' inodes, and forgets those of an environment a moment
+# after it has closed the files. One that another thread opens meanwhile, whose new files were given
+# the same inodes, would be taken for open already.
 _one_at_a_time = threading.Lock()
 _closed_for_fork: list[Environment] = []
 
