@@ -131,10 +131,15 @@ def running(group: int) -> list[str]:
     return [line[2] for line in found if line[0] == str(group) and not line[1].startswith("Z")]
 
 
+#: Runs a command with SIGINT as terminals have it: what a shell runs in the background ignores it.
+_LISTEN = "signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+LISTENING = [sys.executable, "-c", f"import os, signal, sys; {_LISTEN}"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupting_leaves_nothing_behind(folder: Path, number: signal.Signals) -> None:
     with subprocess.Popen(
-        command("demo", "--processes", "2"),
+        [*LISTENING, *command("demo", "--processes", "2")],
         cwd=ROOT,
         env=surroundings(folder),
         stdout=subprocess.PIPE,

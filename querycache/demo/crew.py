@@ -31,8 +31,9 @@ def serve(project: Project, index: int, orders: Connection, *, cached: bool) -> 
         orders: gives `Order` and takes a `Tally`, or a traceback as text.
         cached: whether querycache is installed.
     """
-    # Ctrl-C reaches every process of the terminal; the parent decides what becomes of it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Both may reach every process of a group; the parent decides what becomes of it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     try:
         project.set_up(cached=cached)
         # Models can be imported only now.
@@ -128,7 +129,7 @@ class Crew:
         for process, pipe in self._members:
             pipe.close()
             if at_once:
-                process.terminate()
+                process.kill()
         for process, _ in self._members:
             process.join(_PATIENCE)
             if process.is_alive():
