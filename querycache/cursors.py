@@ -35,8 +35,7 @@ def executing(original: Callable[..., Any]) -> Callable[..., Any]:
                 and transaction.database.effects.get(sql, transaction) is None
                 and self.db.vendor != "sqlite"
             ):
-                if transaction.snapshot.fresh:
-                    transaction.snapshot.passes(transaction)
+                transaction.snapshot.passes(transaction)
                 return original(self, sql, params, *ignored)
             return tracked(transaction, self, sql, params, *ignored)
         except BaseException:

@@ -221,8 +221,8 @@ class Refined:
     keyed: Keyed | None
     references: tuple[Reference, ...] = ()
     total: int = 0
-    #: What a write to one row changes: bucket → the changes, and the tables that they were made of.
-    _known: dict[int, tuple[frozenset[str], frozenset[str]]] = field(
+    #: What writes to one row change, by the tables and the row's bucket.
+    _known: dict[tuple[frozenset[str], int], frozenset[str]] = field(
         default_factory=dict, init=False, compare=False, repr=False
     )
 
@@ -238,14 +238,13 @@ class Refined:
         buckets = self.keyed.buckets(params)
         if buckets is None:
             return writes
-        if len(buckets) > 1:
-            return (writes - {self.table}).union(row_of(self.table, one) for one in buckets)
-        # The same set each time, since a set keeps its hash, by which the keys of stamps are found.
-        bucket = buckets[0]
-        changes, made_of = self._known.get(bucket, (writes, None))
-        if made_of is not writes:
-            changes = (writes - {self.table}).union((row_of(self.table, bucket),))
-            self._known[bucket] = changes, writes
+        # Mostly one, and then the same set each time: it keeps its hash, by which the keys of stamps
+        # are found.
+        changes = self._known.get((writes, buckets[0])) if len(buckets) == 1 else None
+        if changes is None:
+            changes = (writes - {self.table}).union(row_of(self.table, one) for one in buckets)
+            if len(buckets) == 1:
+                self._known[writes, buckets[0]] = changes
         return changes
 
     def _new(self, params: Any) -> set[str]:

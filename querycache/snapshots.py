@@ -33,13 +33,13 @@ class Snapshot:
     A new one is made whenever a transaction may begin; threads that share the connection share it.
     """
 
-    __slots__ = ("_lock", "_lost", "_pinned", "fresh", "noted")
+    __slots__ = ("_fresh", "_lock", "_lost", "_pinned", "noted")
 
     def __init__(self) -> None:
         # A clock is read before the statement of any thread that is to come after it.
         self._lock = threading.RLock()
-        #: No statement of the transaction has reached the database yet.
-        self.fresh = True
+        # No statement of the transaction has reached the database yet.
+        self._fresh = True
         # The state may be older than any clock that was read.
         self._lost = False
         # The database has taken the state since `noted`.
@@ -49,12 +49,12 @@ class Snapshot:
 
     def lose(self) -> None:
         """Note that the state may have been taken at a moment that nobody knows."""
-        self.fresh = False
+        self._fresh = False
         self._lost = True
 
     def passes(self, transaction: Transaction) -> None:
         """Note that a statement is about to reach the database, which may then take the state."""
-        if self.fresh:
+        if self._fresh:
             with self._lock:
                 self._pass(transaction)
 
@@ -76,9 +76,9 @@ class Snapshot:
     # Another thread may have been quicker, below.
 
     def _pass(self, transaction: Transaction) -> None:
-        if not self.fresh:
+        if not self._fresh:
             return
-        self.fresh = False
+        self._fresh = False
         # Reading the clock of a store on a network costs as much as many a statement, and most
         # transactions that do not begin with a read of the ORM write and are over.
         if not _is_remote(transaction.cache) and _may_pin(transaction, ask=False):
@@ -96,7 +96,7 @@ class Snapshot:
             if self.noted is None:
                 return
         # What is run below has a clock before it.
-        self.fresh = False
+        self._fresh = False
         if _take(transaction):
             self._pinned = True
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.db import connections
@@ -47,3 +48,12 @@ def missed(queryset: Any) -> str:
     assert found.key is not None
     assert str(found).startswith(f"miss: {found.reason}\n")
     return found.reason
+
+
+def assert_left_alone(ask: Callable[[], Any], times: int = 2) -> Any:
+    """Ask several times; neither a hit nor an entry may come of it."""
+    before = querycache.stats()
+    found = [ask() for _ in range(times)][-1]
+    after = querycache.stats()
+    assert (after.hits, after.stored) == (before.hits, before.stored)
+    return found

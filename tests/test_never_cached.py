@@ -18,6 +18,7 @@ from django.test import override_settings
 import querycache
 from querycache.cache import QueryCache
 from tests.environment import DATABASES, configure, elsewhere
+from tests.explaining import assert_left_alone
 from tests.library.models import Author
 from tests.shapes.dataset import Library, populate
 
@@ -30,15 +31,6 @@ def m(database: str, cache: QueryCache) -> Library:
     library = Library(database)
     populate(library)
     return library
-
-
-def assert_left_alone(ask: Callable[[], Any], times: int = 2) -> Any:
-    """Ask several times; neither a hit nor an entry may come of it."""
-    before = querycache.stats()
-    found = [ask() for _ in range(times)][-1]
-    after = querycache.stats()
-    assert (after.hits, after.stored) == (before.hits, before.stored)
-    return found
 
 
 everywhere = pytest.mark.parametrize("database", DATABASES, indirect=True)
@@ -386,39 +378,3 @@ def test_settings_that_leave_tables_out(database: str) -> None:
         assert querycache.explain(m.Author.all()).hit
         assert_left_alone(lambda: list(m.Author.filter(books__pages__gt=1)))
         assert_left_alone(lambda: list(m.Genre.all()))
-
-
-# -- texts that nobody can tell the tables of ------------------------------------------------------
-
-
-class _Counting(Value):
-    """A constant that names itself otherwise each time that it is made."""
-
-    made = 0
-
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[str | int, ...]]:
-        type(self).made += 1
-        return f"(1 + {self.made} - {self.made})", ()
-
-
-class _Once(Value):
-    """A constant that can be made once only."""
-
-    def __init__(self, value: int) -> None:
-        super().__init__(value)
-        self.made = False
-
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[str | int, ...]]:
-        if self.made:
-            raise LookupError("made already")
-        self.made = True
-        return "(1)", ()
-
-
-@on_sqlite
-@pytest.mark.parametrize("constant", [_Counting, _Once])
-def test_text_that_cannot_be_made_again(m: Library, constant: Callable[[int], Value]) -> None:
-    def ask() -> list[Any]:
-        return list(m.Author.annotate(one=constant(1)).order_by("pk").values_list("pk", "one"))
-
-    assert {one for _, one in assert_left_alone(ask)} == {1}
