@@ -238,8 +238,8 @@ class Refined:
         buckets = self.keyed.buckets(params)
         if buckets is None:
             return writes
-        # Mostly one, and then the same set each time: it keeps its hash, by which the keys of stamps
-        # are found.
+        # Mostly one, and then the same set each time: it keeps its hash, by which the keys of
+        # stamps are found.
         changes = self._known.get((writes, buckets[0])) if len(buckets) == 1 else None
         if changes is None:
             changes = (writes - {self.table}).union(row_of(self.table, one) for one in buckets)
