@@ -132,6 +132,11 @@ bool alone;                     /* nobody but the writer can have a lost lease o
 #else
 #define ALONE(d) false
 #endif
+#ifdef OVER_ANYWAY
+#define NEEDLESS(d) ((d) == 1)
+#else
+#define NEEDLESS(d) ALONE(d)    /* the quarantine waits for nobody */
+#endif
 
 /* -- names: keeping the model finite without leaving out a behaviour ---------------------------- */
 
@@ -292,6 +297,7 @@ inline unexpired(d) {
 #if W > 2
     drop_if_over(d, BIT(2), OVER(d, 2));
 #endif
+    held[d] = (NEEDLESS(d) -> held[d] & ~QUARANTINE : held[d]);
     drop_if_over(d, QUARANTINE, ALL_OVER(d));
     if
     :: !(held[d] & QUARANTINE) -> awaited[d] = 0

@@ -81,6 +81,7 @@ MUTANTS = (
     Variant("without quarantine by touch", "W=1 R=1 NO_QUARANTINE_BY_TOUCH TOUCHES", False),
     Variant("without quarantine for a whole lease", "W=1 R=1 SHORT_QUARANTINE", False),
     Variant("without leases of a companion", "W=1 R=1 D=2 COMPANION ALONE_BESIDE_WRITERS", False),
+    Variant("without asking it for an end", "W=1 R=1 D=2 COMPANION OVER_ANYWAY", False),
     Variant("without the companion", "W=1 R=1 D=2 COMPANION ALONE_WITHOUT_COMPANION", False),
     Variant("without it first", "W=1 R=1 D=2 COMPANION PARTS COMPANION_LAST", False),
     Variant("without the clock before the state", "W=1 R=2 SNAPSHOT TAKE_FIRST", False),

@@ -198,8 +198,12 @@ class QueryCache:
         """Return the stamps, where those that are absent or must have run out were settled."""
         if all(map(stamps.is_settled, found)):
             return found
-        over = self._seen.over
-        waiting = [key for key, stamp in zip(keys, found, strict=True) if over(key, stamp)]
+        over, companions = self._seen.over, self.store.companions
+        waiting = [
+            key
+            for key, stamp in zip(keys, found, strict=True)
+            if over(key, stamp, companions=companions)
+        ]
         if not waiting:
             return found
         try:

@@ -22,6 +22,9 @@ MOST_RENEWALS = 5
 #: Stamps that are remembered as being written, before it starts afresh.
 MOST_SEEN = 4096
 
+#: Of a lease, between two questions whether a quarantine is over before its time.
+PAUSE = 0.05
+
 #: Seconds of this machine's own clock. Where the kernel offers one that goes on while the machine
 #: sleeps, it is that: the store's clock goes on meanwhile.
 clock: Callable[[], float] = (
@@ -188,7 +191,8 @@ class SeenLeases:
     """Leases of others, as readers of this process have seen them.
 
     Asking the store to settle costs a round trip. So a reader waits until leases that it has
-    watched unchanged for a whole lease must be over; the store's clock then decides.
+    watched unchanged for a whole lease must be over; the store's clock then decides. Of what a
+    store may end at any moment it asks at once, and then now and again.
 
     Args:
         lease: how long a writer's lease lasts, in seconds.
@@ -196,24 +200,41 @@ class SeenLeases:
 
     def __init__(self, lease: float) -> None:
         self._lease = lease
-        # Stamp → a hash of what it was, and when that was first seen.
-        self._stamps: dict[bytes, tuple[int, float]] = {}
+        # Stamp → a hash of what it was, and when that was first seen; or None, and when
+        # it was asked about.
+        self._stamps: dict[bytes, tuple[int | None, float]] = {}
 
-    def over(self, key: bytes, stamp: bytes | None) -> bool:
+    def over(self, key: bytes, stamp: bytes | None, *, companions: bool) -> bool:
         """Tell whether the store may be able to settle a stamp.
 
         Args:
             key: of the stamp.
             stamp: as it is now.
+            companions: whether the store asks a stamp's companion, and so may end its quarantine at
+                any moment.
         """
         if stamp is None or not stamps.is_writing(stamp):
             return not stamps.is_settled(stamp)
+        if companions and stamps.in_quarantine(stamp) and stamps.companion_of(key) is not None:
+            return self._rested(key)
         seen = self._stamps.get(key)
         now = time.monotonic()
         # Of others' making, and perhaps large: a hash of it will do, since the store decides.
         if seen is None or seen[0] != hash(stamp):
-            if len(self._stamps) >= MOST_SEEN:
-                self._stamps.clear()
-            self._stamps[key] = (hash(stamp), now)
+            self._note(key, hash(stamp), now)
             return False
         return now - seen[1] >= self._lease
+
+    def _rested(self, key: bytes) -> bool:
+        """Tell whether the store was not asked about a stamp for a while."""
+        seen = self._stamps.get(key)
+        now = time.monotonic()
+        if seen is not None and seen[0] is None and now - seen[1] < self._lease * PAUSE:
+            return False
+        self._note(key, None, now)
+        return True
+
+    def _note(self, key: bytes, what: int | None, now: float) -> None:
+        if len(self._stamps) >= MOST_SEEN:
+            self._stamps.clear()
+        self._stamps[key] = (what, now)

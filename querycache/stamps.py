@@ -62,7 +62,7 @@ class Step:
             value.
         durable: whether no lease on this stamp can have been lost while its writer is in flight:
             the store loses none, or the stamp's companion is `quiet`. Only then does an absent
-            stamp need no quarantine.
+            stamp need no quarantine, and is one that it has over.
     """
 
     now: int
@@ -193,7 +193,7 @@ def begin(stamp: bytes | None, token: bytes, step: Step) -> bytes:
     if is_settled(stamp):
         # As below; most writers are alone.
         return b"W%b%016d" % (token, step.now + step.lease)
-    held = _unexpired(stamp, step)
+    held = _others(stamp, step)
     if not step.durable and not _known(stamp):
         held[QUARANTINE] = step.now + step.lease
     held[token] = step.now + step.lease
@@ -210,7 +210,7 @@ def end(stamp: bytes | None, token: bytes, step: Step) -> bytes:
         # As below; most writers are alone.
         return _fresh(step)
     mine = token in leases(stamp)
-    held = _unexpired(stamp, step)
+    held = _others(stamp, step)
     held.pop(token, None)
     if not mine and not step.durable:
         held[QUARANTINE] = step.now + step.lease
@@ -219,7 +219,7 @@ def end(stamp: bytes | None, token: bytes, step: Step) -> bytes:
 
 def touch(stamp: bytes | None, step: Step) -> bytes:
     """Change a stamp without a lease: what was stored under the old one is never served again."""
-    held = _unexpired(stamp, step)
+    held = _others(stamp, step)
     if not step.durable and not _known(stamp):
         held[QUARANTINE] = step.now + step.lease
     return writing(held) if held else _fresh(step)
@@ -231,6 +231,13 @@ def settle(stamp: bytes | None, step: Step) -> bytes:
         assert stamp is not None
         return stamp
     return touch(stamp, step)
+
+
+def in_quarantine(stamp: bytes | None) -> bool:
+    """Tell whether a stamp holds the lease that no writer owns, and no other."""
+    return (
+        stamp is not None and len(stamp) == 1 + _LEASE_BYTES and stamp.startswith(b"W" + QUARANTINE)
+    )
 
 
 def companion_of(key: bytes) -> bytes | None:
@@ -268,6 +275,14 @@ def _unexpired(stamp: bytes | None, step: Step) -> dict[bytes, int]:
         for token, deadline in leases(stamp).items()
         if deadline > step.now
     }
+
+
+def _others(stamp: bytes | None, step: Step) -> dict[bytes, int]:
+    held = _unexpired(stamp, step)
+    if step.durable:
+        # It waits for writers whose leases were lost, and there are none.
+        held.pop(QUARANTINE, None)
+    return held
 
 
 def _fresh(step: Step) -> bytes:

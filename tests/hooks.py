@@ -145,7 +145,7 @@ class HookedStore(Store):
     def __init__(self, inner: Store) -> None:
         super().__init__(inner.options)
         vars(self).update(durable=inner.durable, remote=inner.remote, tick=inner.tick)
-        vars(self).update(begins_ahead=inner.begins_ahead)
+        vars(self).update(begins_ahead=inner.begins_ahead, companions=inner.companions)
         self.inner = inner
         #: Names of the steps that were made, by whatever thread.
         self.calls: list[str] = []

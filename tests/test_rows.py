@@ -17,9 +17,8 @@ from querycache.rows import (
 from tests.catalogue.triggers import rewriting
 from tests.environment import configure
 from tests.explaining import cache_of
-from tests.kinds import on, servers, sqlite
+from tests.kinds import on, servers
 from tests.library.models import Author, Genre, Place, Shop, Thing
-from tests.stages import keys_of, plant
 from tests.watching import execute
 
 every = on("sqlite", "sqlite_wal", "postgresql", "mariadb")
@@ -335,27 +334,3 @@ def test_damaged_entry_of_a_row(genres: str) -> None:
     assert querycache.explain(genre(genres, 2)).reason == "the entry is damaged or not ours"
     assert list(genre(genres, 2)) == ["2"]
     assert querycache.stats().damaged == 1
-
-
-# -- a store that loses stamps -------------------------------------------------------------------
-
-
-@sqlite
-@pytest.mark.parametrize("store_url", ["redis"], indirect=True)
-@pytest.mark.parametrize("mechanism", [True, False], ids=["with", "without"])
-def test_rows_whose_stamps_nobody_knows_yet(
-    database: str, store_url: str, mechanism: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Their table's tells that nobody is writing, so that nothing waits for a lease to run out."""
-    if not mechanism:
-        monkeypatch.setattr("querycache.keys.COMPANION", b"-")
-        monkeypatch.setattr("querycache.stamps.COMPANION", b"-")
-    cache = configure(STORE=store_url, KEY_PREFIX="rows", LEASE=600).cache
-    Genre.objects.using(database).bulk_create(Genre(pk=pk, name=f"{pk}") for pk in (1, 2))
-    plant(cache.store, [key for key in keys_of(database, Genre) if b"/" not in key])
-    for asked in (genre(database, 1), genre(database, 2)):
-        assert list(asked.all())
-        assert hit(asked) is mechanism
-    Genre.objects.using(database).filter(pk=2).update(name="new")
-    assert list(genre(database, 2)) == ["new"]
-    assert hit(genre(database, 2)) is mechanism

@@ -43,8 +43,13 @@ steps = st.builds(
 )
 
 
-def alive(stamp: bytes | None, now: int) -> dict[bytes, int]:
-    return {token: end for token, end in stamps.leases(stamp).items() if end > now}
+def alive(stamp: bytes | None, step: Step) -> dict[bytes, int]:
+    """Return the leases that have not run out; the quarantine waits for none that were lost."""
+    return {
+        token: end
+        for token, end in stamps.leases(stamp).items()
+        if end > step.now and not (step.durable and token == QUARANTINE)
+    }
 
 
 def all_steps(token: bytes) -> dict[str, Callable[[bytes | None, Step], bytes]]:
@@ -106,7 +111,7 @@ class TestSteps:
     def test_live_leases_of_others_outlast_every_step(
         self, stamp: bytes | None, token: bytes, step: Step
     ) -> None:
-        others = {t: end for t, end in alive(stamp, step.now).items() if t != token}
+        others = {t: end for t, end in alive(stamp, step).items() if t != token}
         for name, change in all_steps(token).items():
             after = change(stamp, step)
             left = stamps.leases(after)
@@ -190,7 +195,7 @@ class TestQuarantine:
         before = stamp if stamps.is_settled(stamp) else stamp_without
         after = stamps.end(before, token, step)
         if step.durable:
-            assert stamps.leases(after) == alive(before, step.now)
+            assert stamps.leases(after) == alive(before, step)
         else:
             assert stamps.leases(after)[QUARANTINE] == step.now + step.lease
             assert not stamps.is_settled(after)
@@ -199,7 +204,20 @@ class TestQuarantine:
     def test_never_of_a_stamp_that_is_known(self, stamp: bytes, token: bytes, step: Step) -> None:
         for name in ("begin", "touch", "settle"):
             after = stamps.leases(all_steps(token)[name](stamp, step))
-            assert (QUARANTINE in after) is (QUARANTINE in alive(stamp, step.now))
+            assert (QUARANTINE in after) is (QUARANTINE in alive(stamp, step))
+
+    @given(writing_stamps, tokens, steps)
+    def test_is_over_where_no_lease_can_have_been_lost(
+        self, stamp: bytes, token: bytes, step: Step
+    ) -> None:
+        for change in all_steps(token).values():
+            after = change(stamp, step)
+            assert QUARANTINE not in stamps.leases(after) or not step.durable
+
+    @given(held_leases, st.none() | settled_stamps)
+    def test_alone(self, held: dict[bytes, int], other: bytes | None) -> None:
+        assert stamps.in_quarantine(stamps.writing(held)) is (held.keys() == {QUARANTINE})
+        assert not stamps.in_quarantine(other)
 
     @given(telling_nothing, steps)
     def test_runs_out(self, stamp: bytes | None, step: Step) -> None:

@@ -101,6 +101,10 @@ class Store(ABC):
     #: `stamps.Step.durable`).
     durable: ClassVar[bool] = False
 
+    #: Whether steps look at the companions of stamps (see `stamps.companion_of`), so that a
+    #: quarantine may be over before its time.
+    companions: ClassVar[bool] = False
+
     #: How finely the wall clock in `clock` and in settled stamps tells the time, in ms.
     tick: ClassVar[int] = 1
 

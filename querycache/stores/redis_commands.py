@@ -39,6 +39,7 @@ class RedisCommands(Store):
 
     durable = False
     remote = True
+    companions = True
 
     def __init__(self, options: StoreOptions, prefix: bytes, *, defer: bool) -> None:
         super().__init__(options)

@@ -123,12 +123,27 @@ local function is_alone(place)
   return #leases(stamp, token) == 0
 end
 
+-- As `leases`, without a quarantine that is over since the writers are that it waits for.
+local function others(stamp, place, without)
+  local kept, ends, found = leases(stamp, without)
+  if ends[quarantine] and is_alone(place) then
+    ends[quarantine] = nil
+    for at, owner in ipairs(kept) do
+      if owner == quarantine then
+        table.remove(kept, at)
+        break
+      end
+    end
+  end
+  return kept, ends, found
+end
+
 local function is_lost(stamp, place)
   return not (is_settled(stamp) or is_writing(stamp)) and not is_alone(place)
 end
 
 local function without_lease(stamp, place)
-  local kept, ends = leases(stamp)
+  local kept, ends = others(stamp, place)
   if is_lost(stamp, place) then
     put(kept, ends, quarantine)
   end
@@ -141,7 +156,7 @@ end
 
 _BEGIN = """
 local function step(stamp, place)
-  local kept, ends = leases(stamp)
+  local kept, ends = others(stamp, place)
   if is_lost(stamp, place) then
     put(kept, ends, quarantine)
   end
@@ -152,7 +167,7 @@ end
 
 _END = """
 local function step(stamp, place)
-  local kept, ends, found = leases(stamp, token)
+  local kept, ends, found = others(stamp, place, token)
   if not found and not is_alone(place) then
     put(kept, ends, quarantine)
   end

@@ -58,7 +58,26 @@ class TestReaders:
         assert kinds(store, TABLE, ROWS) == ["1", "q"]
         # The commit comes here: what had been stored under a settled stamp would be served.
         store.end([TABLE, ROWS], ONE)
+        assert kinds(store, TABLE, ROWS) == ["", ""]
+
+    def test_quarantine_is_over_when_the_companion_is_quiet(
+        self, store: RedisStore, server: RedisServer
+    ) -> None:
+        store.begin([TABLE], ONE)
+        store.settle([ROWS])
+        assert kinds(store, TABLE, ROWS) == ["1", "q"]
+        store.settle([ROWS])
+        assert kinds(store, TABLE, ROWS) == ["1", "q"]
+        store.end([TABLE], ONE)
         assert kinds(store, TABLE, ROWS) == ["", "q"]
+        store.settle([ROWS])
+        assert kinds(store, TABLE, ROWS) == ["", ""]
+
+    def test_quarantine_of_the_companion(self, store: RedisStore, server: RedisServer) -> None:
+        lose(server, TABLE)
+        store.settle([ROWS])
+        store.settle([ROWS])
+        assert kinds(store, TABLE, ROWS) == ["q", "q"]
 
     def test_companion_was_lost_as_well(self, store: RedisStore, server: RedisServer) -> None:
         store.begin([TABLE, ROWS], ONE)
@@ -132,6 +151,26 @@ class TestWriters:
         store.begin([TABLE, ROWS], ONE)
         lose(server, ROWS)
         store.touch([TABLE, ROWS])
+        assert kinds(store, TABLE, ROWS) == ["1", "q"]
+
+    @pytest.mark.parametrize("step", ["begin", "touch"])
+    def test_quarantine_is_over(self, store: RedisStore, step: str) -> None:
+        store.begin([TABLE], ONE)
+        store.settle([ROWS])
+        store.end([TABLE], ONE)
+        if step == "begin":
+            store.begin([TABLE, ROWS], TWO)
+            assert kinds(store, TABLE, ROWS) == ["2", "2"]
+        else:
+            store.touch([TABLE, ROWS])
+            assert kinds(store, TABLE, ROWS) == ["", ""]
+
+    def test_quarantine_beside_another_writer(self, store: RedisStore) -> None:
+        store.begin([TABLE], ONE)
+        store.settle([ROWS])
+        store.begin([TABLE, ROWS], TWO)
+        assert kinds(store, TABLE, ROWS) == ["12", "2q"]
+        store.end([TABLE, ROWS], TWO)
         assert kinds(store, TABLE, ROWS) == ["1", "q"]
 
     def test_without_the_companion(self, store: RedisStore) -> None:
