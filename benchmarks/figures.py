@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median, quantiles
 from typing import Any
 
+from benchmarks.contenders import LIMITS
 from benchmarks.rounds import YARDSTICKS, Found
 
 #: What ratios are taken to.
@@ -26,13 +27,14 @@ def rounded(values: Sequence[float], digits: int) -> dict[str, float]:
 
 
 def ratios(times: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Any]]:
-    """Return the ratios to no cache and to the floor of each contender, round by round."""
+    """Return the ratios to no cache, to the floor and to the limit of each contender, by rounds."""
     found: dict[str, dict[str, Any]] = {name: {} for name in times}
-    for base in BASES:
-        for name, own in times.items():
+    for name, own in times.items():
+        bases = {**{base: base for base in BASES}, "limit": LIMITS.get(name, "")}
+        for title, base in bases.items():
             if base in times and base != name:
                 pairs = zip(own, times[base], strict=True)
-                found[name][f"over_{base}"] = rounded([mine / other for mine, other in pairs], 3)
+                found[name][f"over_{title}"] = rounded([mine / other for mine, other in pairs], 3)
     return found
 
 

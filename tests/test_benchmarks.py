@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from benchmarks.contenders import CONTENDERS
 from benchmarks.environment import open_environment
@@ -28,7 +29,13 @@ from benchmarks.rounds import measure
 from tests.servers import PostgresServer, RedisServer, Unavailable, require
 
 ROOT = Path(__file__).resolve().parents[1]
-QUERIES = {"none", "floor", "querycache-lmdb", "cachalot-locmem"}
+SITES = {"none", "querycache-lmdb", "cachalot-locmem"}
+QUERIES = {
+    "hit": SITES | {"floor", "limit-lmdb"},
+    "miss": SITES | {"limit-lmdb"},
+    "write": SITES | {"limit-lmdb"},
+    "off": SITES,
+}
 
 
 def benchmarks(*arguments: str, code: int = 0) -> str:
@@ -65,7 +72,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     with (folder / "benchmarks.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not file.exists():
-            chosen = ("--contenders", "querycache-lmdb,cachalot-locmem")
+            chosen = ("--contenders", "limit-lmdb,querycache-lmdb,cachalot-locmem")
             file.write_text(json.dumps(smoke(tmp_path_factory.mktemp("benchmarks"), *chosen)))
     found: dict[str, Any] = json.loads(file.read_text())
     return found
@@ -77,11 +84,12 @@ class TestTheSmallestRun:
         cases = result["databases"]["sqlite"]["queries"]
         assert len(cases) == 7
         for case, found in cases.items():
-            assert set(found) == (QUERIES if case.startswith("hit:") else QUERIES - {"floor"})
+            assert set(found) == QUERIES[case.partition(":")[0]]
             assert all(figure["us"]["median"] > 0 for figure in found.values()), found
 
     def test_traffic_tells_which_reads_reach_the_database(self, result: dict[str, Any]) -> None:
         traffic = result["databases"]["sqlite"]["traffic"]["5"]
+        assert set(traffic) == SITES
         assert traffic["none"]["reached_of_1000"] == 1000
         assert traffic["querycache-lmdb"]["reached_of_1000"] < 1000
         assert traffic["querycache-lmdb"]["stale_of_1000"] == 0
@@ -120,10 +128,13 @@ class TestTheSmallestRun:
 
     def test_a_fresh_process_of_everybody_is_started(self, result: dict[str, Any]) -> None:
         found = result["startup"]["found"]
-        assert set(found) == QUERIES - {"floor"}
+        assert set(found) == SITES
         assert all(figure["ms"]["median"] > 0 for figure in found.values())
 
     def test_budgets_stand_beside_what_was_measured(self, result: dict[str, Any]) -> None:
+        case = result["databases"]["sqlite"]["queries"]["write:save"]
+        assert case["querycache-lmdb"]["over_limit"]["median"] > 0
+        assert "over_limit" not in case["cachalot-locmem"]
         whats = {row["what"] for row in result["budgets"]}
         assert "hit on lmdb, `get`, over the floor" in whats
         assert "traffic, 5 % writes, lmdb, over no cache" in whats
@@ -249,6 +260,38 @@ def test_witnesses_see_the_stale_reads_of_a_cache_that_is_not_shared(run: Run) -
     found = stale.watch(run, contender, place, place)
     assert found["stale"] > 0
     assert found["reached_of_1000"] < 1000
+
+
+@pytest.mark.slow
+def test_a_limit_asks_its_store_for_as_much_as_it_says(run: Run) -> None:
+    contender = CONTENDERS["limit-redis"]
+    run.contenders = [contender]
+    (place,) = run.places("sqlite", "test", lambda contender: True).values()
+
+    def calls() -> dict[str, int]:
+        found: dict[str, Any] = redis.info("commandstats")
+        return {name: found.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in names}
+
+    names = ("mget", "set", "mset")
+    with (
+        Redis.from_url(place.store) as redis,
+        started([(contender, place)]) as (process,),
+    ):
+        assert run.open([process]) == {}
+        for case, wanted in (
+            ("hit:get", {"mget": 1}),
+            ("hit:prefetch", {"mget": 2}),
+            ("miss:get", {"mget": 1, "set": 1}),
+            ("write:save", {"mset": 2}),
+            ("write:atomic", {"mset": 2}),
+        ):
+            if case.startswith("hit:"):
+                process.ask("queries.warm", case=case)
+            before = calls()
+            process.ask("queries.run", case=case, number=16)
+            # An eighth more turns come before those that count.
+            done = {name: (count - before[name]) / 19 for name, count in calls().items()}
+            assert {name: count for name, count in done.items() if count} == wanted
 
 
 class Tags(HTMLParser):

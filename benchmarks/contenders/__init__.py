@@ -7,9 +7,10 @@ from benchmarks.contenders.base import Contender
 from benchmarks.contenders.cachalot import Cachalot
 from benchmarks.contenders.cacheops import Cacheops
 from benchmarks.contenders.cachex import Cachex
+from benchmarks.contenders.limits import Limit
 from benchmarks.contenders.querycache import QueryCache
 
-__all__ = ["CONTENDERS", "FLOOR", "NONE", "STORES", "Contender"]
+__all__ = ["CONTENDERS", "FLOOR", "LIMITS", "NONE", "STORES", "Contender"]
 
 #: What keeps entries.
 STORES = ("memory", "lmdb", "redis", "memcached")
@@ -23,6 +24,8 @@ CONTENDERS: dict[str, Contender] = {
     for contender in (
         NONE,
         FLOOR,
+        Limit("limit-lmdb", "limit, LMDB", "lmdb"),
+        Limit("limit-redis", "limit, Redis", "redis"),
         QueryCache("querycache-memory", "querycache, memory", "memory"),
         QueryCache("querycache-lmdb", "querycache, LMDB", "lmdb"),
         QueryCache("querycache-redis", "querycache, Redis", "redis"),
@@ -34,4 +37,11 @@ CONTENDERS: dict[str, Contender] = {
         Cacheops("cacheops-redis", "cacheops, Redis", "redis"),
         Cachex("cachex-redis", "cachex, Redis", "redis"),
     )
+}
+
+#: A contender → the one that asks the same kind of store for the least.
+LIMITS = {
+    contender.name: f"limit-{contender.store}"
+    for contender in CONTENDERS.values()
+    if contender.real and f"limit-{contender.store}" in CONTENDERS
 }

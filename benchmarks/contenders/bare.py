@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from benchmarks.contenders.base import Contender
@@ -19,6 +19,8 @@ class Floor(Contender):
     """The ORM's own cost: compilers find their rows in a dict in place of the database."""
 
     __slots__ = ()
+    kinds: ClassVar[frozenset[str]] = frozenset({"hit", "page"})
+    real: ClassVar[bool] = False
 
     def install(self) -> None:
         """Let every SELECT compile, and then take the rows that it gave the first time.
@@ -27,9 +29,22 @@ class Floor(Contender):
         comes from and what the ORM needs to read the rows with, and then it must fetch, check and
         decode.
         """
+        self._can()
+
+    def _can(
+        self,
+        look: Callable[[Any], None] | None = None,
+        keep: Callable[[Any, Any], None] | None = None,
+    ) -> None:
+        """Give compilers their rows.
+
+        Args:
+            look: called with what names a query, before its rows are looked for.
+            keep: called with that and with the result, when it comes from the database.
+        """
         from django.core.exceptions import EmptyResultSet
         from django.db.models.sql.compiler import SQLCompiler
-        from django.db.models.sql.constants import MULTI
+        from django.db.models.sql.constants import MULTI, SINGLE
 
         run = SQLCompiler.execute_sql
         canned: dict[Any, Any] = {}
@@ -37,11 +52,15 @@ class Floor(Contender):
         def execute_sql(
             self: SQLCompiler, result_type: Any = MULTI, *args: Any, **kwargs: Any
         ) -> Any:
+            if result_type not in (MULTI, SINGLE):
+                return run(self, result_type, *args, **kwargs)
             try:
                 sql, params = self.as_sql()
             except EmptyResultSet:
                 return iter([]) if result_type == MULTI else None
             key = (sql, params, result_type)
+            if look is not None:
+                look(key)
             try:
                 return canned[key]
             except KeyError:
@@ -50,6 +69,8 @@ class Floor(Contender):
             if isinstance(result, Iterator):
                 result = list(result)
             canned[key] = result
+            if keep is not None:
+                keep(key, result)
             return result
 
         SQLCompiler.execute_sql = execute_sql  # type: ignore[method-assign]

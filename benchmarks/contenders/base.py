@@ -24,6 +24,10 @@ class Contender:
     label: str
     store: str = ""
 
+    #: Kinds of cases, and pages, that say something of it.
+    kinds: ClassVar[frozenset[str]] = frozenset({"hit", "miss", "write", "off", "page"})
+    #: Whether it answers as a site needs it, so that traffic means something.
+    real: ClassVar[bool] = True
     #: The module it needs, None for those that need Django alone.
     module: ClassVar[str | None] = None
     #: Whether hits leave the database alone.

@@ -27,7 +27,7 @@ def run_part(run: Run, database: str) -> dict[str, Any]:
 
 
 def _threads(run: Run, database: str) -> dict[str, Any]:
-    places = run.places(database, "threads", lambda contender: contender.name != "floor")
+    places = run.places(database, "threads", lambda contender: contender.real)
     with started(places.items()) as group:
         failed = run.open(group)
         by_name = {process.name: process for process in group if process.name not in failed}
@@ -47,7 +47,7 @@ def _threads(run: Run, database: str) -> dict[str, Any]:
 
 def _processes(run: Run, database: str) -> dict[str, Any]:
     places = run.places(
-        database, "processes", lambda contender: contender.name != "floor" and contender.shared
+        database, "processes", lambda contender: contender.real and contender.shared
     )
     most = max(run.size.processes)
     with started(_crowd(places, most)) as group:

@@ -21,7 +21,9 @@ def run_part(run: Run, database: str) -> dict[str, Any]:
         database: on which.
     """
     places = run.places(
-        database, "memory", lambda contender: contender.caches and not contender.is_variant
+        database,
+        "memory",
+        lambda contender: contender.real and contender.caches and not contender.is_variant,
     )
     found: dict[str, Any] = {name.name: {} for name in places}
     with ExitStack() as stack:

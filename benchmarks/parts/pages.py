@@ -79,7 +79,7 @@ def run_part(run: Run, database: str) -> dict[str, Any]:
         run: which run.
         database: on which.
     """
-    places = run.places(database, "pages", lambda contender: True)
+    places = run.places(database, "pages", lambda contender: "page" in contender.kinds)
     found: dict[str, Any] = {}
     with ExitStack() as stack:
         failed: dict[str, str] = {}

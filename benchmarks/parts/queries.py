@@ -33,10 +33,10 @@ def run_part(run: Run, group: Sequence[Process]) -> dict[str, Any]:
         run: which run.
         group: a process of each contender.
     """
-    caching = [process for process in group if process.name != "floor"]
     found = {}
     for case, times in cases(run):
-        taking_part = group if case.startswith("hit:") else caching
+        kind = case.partition(":")[0]
+        taking_part = [process for process in group if kind in process.contender.kinds]
         found[case] = figures(measure(taking_part, case, run.size, times))
         run.progress.step(case)
     return found

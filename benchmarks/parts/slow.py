@@ -23,7 +23,10 @@ def run_part(run: Run, database: str) -> dict[str, Any]:
     places = run.places(
         database,
         "slow",
-        lambda contender: contender.name == "none" or contender.store in ("redis", "memcached"),
+        lambda contender: (
+            contender.name == "none"
+            or (contender.real and contender.store in ("redis", "memcached"))
+        ),
     )
     with behind_proxy(places) as (moved, distance), started(moved.items()) as group:
         failed = run.open(group)

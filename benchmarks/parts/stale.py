@@ -23,9 +23,7 @@ def run_part(run: Run, database: str) -> dict[str, Any]:
         run: which run.
         database: on which.
     """
-    places = run.places(
-        database, "stale", lambda contender: contender.name != "floor" and contender.shared
-    )
+    places = run.places(database, "stale", lambda contender: contender.real and contender.shared)
     found: dict[str, Any] = {}
     with behind_proxy(places) as (far, distance):
         distance.delay(DISTANCE)

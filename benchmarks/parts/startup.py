@@ -24,7 +24,7 @@ def run_part(run: Run, database: str) -> dict[str, Any]:
     places = run.places(
         database,
         "startup",
-        lambda contender: contender.name != "floor" and not contender.is_variant,
+        lambda contender: contender.real and not contender.is_variant,
     )
     spent: dict[str, list[float]] = {}
     failed: dict[str, str] = {}

@@ -18,7 +18,7 @@ def run_part(run: Run, group: Sequence[Process]) -> dict[str, Any]:
         run: which run.
         group: a process of each contender.
     """
-    caching = [process for process in group if process.name != "floor"]
+    caching = [process for process in group if process.contender.real]
     found = {}
     for place, writes in enumerate(run.size.shares):
         warm = run.size.warm if not place else run.size.warm // 5

@@ -13,6 +13,9 @@ Result = Mapping[str, Any]
 #: Ratios closer to each other than this are the same, however narrow their quartiles are.
 LEAST = 0.03
 
+#: What others are compared with, and does not change with the library.
+_BASES = {"none", "floor", "limit-lmdb", "limit-redis", *YARDSTICKS}
+
 
 class Change(NamedTuple):
     """One figure in both results.
@@ -126,5 +129,5 @@ def _of_case(
     where: str, what: str, figures: Mapping[str, Any], base: str, *, more_is_better: bool = False
 ) -> Iterator[tuple[tuple[str, str, str], tuple[Any, bool]]]:
     for name, figure in figures.items():
-        if base in figure and name not in ("none", "floor", *YARDSTICKS):
+        if base in figure and name not in _BASES:
             yield (where, what, name), (figure[base], more_is_better)

@@ -27,6 +27,8 @@ class Look(NamedTuple):
 LOOKS = {
     "none": Look("#7a7a7a", "X", "-"),
     "floor": Look("#000000", "|", "-"),
+    "limit-lmdb": Look("#444444", "s", ":"),
+    "limit-redis": Look("#444444", "D", ":"),
     "querycache-memory": Look("#56b4e9", "o", "-"),
     "querycache-lmdb": Look("#0072b2", "s", "-"),
     "querycache-redis": Look("#00456b", "D", "--"),

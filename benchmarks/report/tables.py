@@ -7,11 +7,16 @@ from typing import Any
 
 from benchmarks import labels
 from benchmarks.report.others import others
-from benchmarks.report.sections import Section, cell, markdown, present
+from benchmarks.report.sections import NOTHING, Section, cell, markdown, present, ratio
 
 Result = Mapping[str, Any]
 
 _HOW = "Microseconds · ratio to {} ± half the distance of its quartiles."
+
+_LIMIT = (
+    "How many times what its store must be asked at the least takes (the *limit*), ± half the"
+    " distance of the quartiles."
+)
 
 _YARDSTICKS = {"mget": "bare `MGET`", "stamps": "bare `MGET`, stamps alone"}
 
@@ -24,6 +29,7 @@ def sections(result: Result) -> Iterator[Section]:
     for database, found in result["databases"].items():
         yield Section(labels.DATABASES[database], 2)
         yield from _queries(result, database, found.get("queries", {}))
+        yield from _limits(result, found.get("queries", {}))
         if found.get("traffic"):
             yield _traffic(result, database, found["traffic"])
         yield from _failures(result, found)
@@ -96,6 +102,31 @@ def _queries(result: Result, database: str, queries: Mapping[str, Any]) -> Itera
             rows.append(row)
         text = _HOW.format(group.base_label)
         yield Section(group.title, 3, text, rows, f"{database}:{group.slug}")
+
+
+def _limits(result: Result, queries: Mapping[str, Any]) -> Iterator[Section]:
+    groups = {"hit": labels.SHAPES, "miss": labels.SHAPES, "write": labels.WRITES}
+    cases = {
+        f"{title}, {kind}": queries.get(f"{kind}:{name}", {})
+        for kind, titles in groups.items()
+        for name, title in titles.items()
+    }
+    cases = {
+        title: case
+        for title, case in cases.items()
+        if any("over_limit" in figure for figure in case.values())
+    }
+    names = [
+        name
+        for name in result["contenders"]
+        if any("over_limit" in case.get(name, {}) for case in cases.values())
+    ]
+    if names:
+        rows = [["", *(result["contenders"][name] for name in names)]]
+        for title, case in cases.items():
+            figures = (case.get(name, {}).get("over_limit") for name in names)
+            rows.append([title, *(ratio(figure) if figure else NOTHING for figure in figures)])
+        yield Section("Beside the limit", 3, _LIMIT, rows)
 
 
 def _traffic(result: Result, database: str, traffic: Mapping[str, Any]) -> Section:
