@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
@@ -174,22 +175,33 @@ class ClusterStore(RedisCommands):
             )
 
 
-class _AskingConnection:
-    """A connection whose every command is let in to a slot that is still on its way."""
+class _Asking:
+    """A connection whose every command is let in to a slot that is still on its way.
+
+    Args:
+        connection: of redis-py.
+    """
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
 
     def send_packed_command(self, parts: Sequence[bytes], *, check_health: bool) -> None:
+        """Send a command as a connection of redis-py does."""
         self._connection.send_packed_command((_ASKING, *parts), check_health=check_health)
-
-    def read_response(self, *, disable_decoding: bool) -> Any:
-        self._connection.read_response(disable_decoding=disable_decoding)
-        return self._connection.read_response(disable_decoding=disable_decoding)
 
 
 def _asking(link: Link, work: Callable[..., Any], *args: Any) -> Any:
-    return work(Link(_AskingConnection(link.connection)), *args)
+    def receive() -> Any:
+        try:
+            link.receive()
+        except errors.ResponseError:
+            # The command has a reply as well.
+            with contextlib.suppress(errors.ResponseError):
+                link.receive()
+            raise
+        return link.receive()
+
+    return work(Link(_Asking(link.connection), receive), *args)
 
 
 def _guarded(link: Link, work: Callable[..., Any], *args: Any) -> Any:
@@ -211,4 +223,4 @@ def _both(link: Link, first: bytes, second: bytes) -> list[Any]:
 def _beside(link: Link, first: bytes, there: Links, second: bytes) -> tuple[Any, Any]:
     link.send(first)
     value = there.call(_guarded, Link.ask, second)
-    return _guarded(link, Link.receive), value
+    return _guarded(link, lambda link: link.receive()), value

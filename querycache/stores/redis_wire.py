@@ -1,8 +1,8 @@
 """The wire of Redis: one packed command out, one reply in, and little in between.
 
-redis-py opens connections (TLS, authentication, database) and parses replies. Its client and pool
-cost more than the round trip itself on a local network, so they are left out: a command is one byte
-string.
+redis-py opens connections (TLS, authentication, database) and names errors. Its client, its pool
+and its parser cost more than the round trip itself on a local network, so they are left out: a
+command is one byte string, and a reply is cut out of what arrives.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ except ImportError as error:  # pragma: no cover - needs an environment without 
         'Redis needs the package "redis": pip install "querycache[redis]"'
     ) from error
 
+from querycache.stores.redis_replies import Replies
+
 __all__ = ["GARBLED", "Link", "errors", "number", "pack", "parse_info", "redis"]
 
 logger = logging.getLogger("querycache.redis")
 
-#: What redis-py makes of numbers that are none or too large and of lists in lists, and this code
-#: of replies to another question.
+#: What comes of numbers that are none or too large and of lists in lists, and of replies to another
+#: question.
 GARBLED = (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError)
 
 #: Makes the command that runs a whole script, which few servers have to be sent.
@@ -50,12 +52,15 @@ class Link:
 
     Args:
         connection: a connection of redis-py that is connected.
+        receive: returns the next reply; None: the next that the connection receives.
     """
 
-    __slots__ = ("_owed", "connection", "good_until", "identity")
+    __slots__ = ("_owed", "connection", "good_until", "identity", "receive")
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, receive: Callable[[], Any] | None = None) -> None:
         self.connection = connection
+        #: Returns the next reply.
+        self.receive = receive or Replies(connection).next
         #: Until when the server's role need not be looked at again, on the monotonic clock.
         self.good_until = 0.0
         #: Who the server was when it was looked at last.
@@ -64,11 +69,10 @@ class Link:
 
     def ask(self, command: bytes) -> Any:
         """Send a command and return its reply."""
-        connection = self.connection
-        connection.send_packed_command((command,), check_health=False)
+        self.connection.send_packed_command((command,), check_health=False)
         if self._owed:
             return self.finish()
-        return connection.read_response(disable_decoding=True)
+        return self.receive()
 
     def start(self, command: bytes) -> None:
         """Send a command whose reply `finish` will return; nothing else is asked in between."""
@@ -77,10 +81,10 @@ class Link:
     def finish(self) -> Any:
         """Return the reply to what was started last."""
         if not self._owed:
-            return self.connection.read_response(disable_decoding=True)
+            return self.receive()
         again, error = self._collect()
         try:
-            reply = self.connection.read_response(disable_decoding=True)
+            reply = self.receive()
         except errors.ResponseError:
             self._ask_again(again)
             raise
@@ -113,10 +117,6 @@ class Link:
             self.settle_debts()
         self.connection.send_packed_command((command,), check_health=False)
 
-    def receive(self) -> Any:
-        """Return the reply to what was sent."""
-        return self.connection.read_response(disable_decoding=True)
-
     def tell(self, command: bytes, whole: Whole | None = None) -> None:
         """Send a command and leave its reply for the next one to collect.
 
@@ -143,7 +143,7 @@ class Link:
         found: errors.ResponseError | None = None
         for whole in owed:
             try:
-                self.connection.read_response(disable_decoding=True)
+                self.receive()
             except errors.NoScriptError as error:
                 if whole is None:
                     found = error

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import redis
 
 from querycache import stamps as protocol
 from querycache.stores.base import StoreError, StoreOptions
 from querycache.stores.redis import RedisStore
+from querycache.stores.redis_replies import Replies
 from tests.servers import RedisServer
 from tests.stores.calls import ENTRY, OTHER, STAMP, answers, every_call, until
 from tests.stores.redis.helpers import open_, plain, settled
@@ -245,7 +245,7 @@ def test_reply_that_was_not_read_is_not_taken_for_another(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(redis.Connection, "read_response", interrupted)
+        patch.setattr(Replies, "_receive", interrupted)
         with pytest.raises(KeyboardInterrupt):
             store.stamps([STAMP])
     assert store.read(ENTRY, []) == [b"v"]
