@@ -25,6 +25,8 @@ class Size:
         shapes: queries that are measured.
         writes: writes that are measured.
         warm: operations of traffic before those that are measured.
+        settling: seconds in the midst of them, in which a store that has just been started gets to
+            know that nobody is writing.
         measured: operations of traffic that are measured.
         batch: operations of traffic in one go.
         shares: writes in 100 operations of traffic.
@@ -51,6 +53,7 @@ class Size:
     shapes: tuple[str, ...]
     writes: tuple[str, ...]
     warm: int
+    settling: float
     measured: int
     batch: int
     shares: tuple[int, ...]
@@ -74,12 +77,13 @@ class Size:
 SIZES = {
     "full": Size(
         databases=("sqlite", "postgresql", "mariadb"),
-        rounds=15,
+        rounds=9,
         seconds=0.01,
-        longest=0.6,
+        longest=0.4,
         shapes=SHAPES,
         writes=WRITES,
         warm=1000,
+        settling=6.0,
         measured=600,
         batch=20,
         shares=(0, 1, 5, 20),
@@ -106,6 +110,7 @@ SIZES = {
         shapes=("get", "count", "page", "atomic", "thousand", "rich"),
         writes=("save", "atomic"),
         warm=200,
+        settling=6.0,
         measured=120,
         batch=10,
         shares=(0, 5),
@@ -132,6 +137,7 @@ SIZES = {
         shapes=("get", "rows10"),
         writes=("save",),
         warm=10,
+        settling=0.0,
         measured=20,
         batch=10,
         shares=(5,),

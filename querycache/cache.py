@@ -211,6 +211,9 @@ class QueryCache:
         except FAILURES as error:
             self.failed(error)
             return found
+        for key, stamp in renewed.items():
+            # From now on it is watched, not only from the next query on.
+            over(key, stamp, companions=companions)
         return [renewed.get(key, stamp) for key, stamp in zip(keys, found, strict=True)]
 
     def keep(self, fingerprint: bytes, joined: bytes, rows: Sequence[Row]) -> None:

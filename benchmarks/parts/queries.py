@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks import labels
 from benchmarks.figures import figures
 from benchmarks.parts.base import Run
-from benchmarks.processes import Process
+from benchmarks.processes import Process, together
 from benchmarks.rounds import measure
 
 #: Budgets of two in a hundred need more rounds.
@@ -34,6 +34,8 @@ def run_part(run: Run, group: Sequence[Process]) -> dict[str, Any]:
         group: a process of each contender.
     """
     found = {}
+    # What fails here fails again where its reason is told.
+    together(group, "queries.meet", cases=[f"hit:{name}" for name in run.size.shapes])
     for case, times in cases(run):
         kind = case.partition(":")[0]
         taking_part = [process for process in group if kind in process.contender.kinds]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +22,10 @@ def run_part(run: Run, group: Sequence[Process]) -> dict[str, Any]:
     caching = [process for process in group if process.contender.real]
     found = {}
     for place, writes in enumerate(run.size.shares):
-        warm = run.size.warm if not place else run.size.warm // 5
+        warm = run.size.warm // (5 if place else 2)
+        if not place:
+            together(caching, "traffic.go", writes=writes, number=warm)
+            time.sleep(run.size.settling)
         found[str(writes)] = _drive(run, caching, writes, warm)
         run.progress.step(f"{writes} % writes")
     return found

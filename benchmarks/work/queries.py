@@ -27,6 +27,12 @@ class Queries(Work):
         super().__init__(bench)
         self._yardsticks: dict[str, Callable[[int], Any]] = {}
 
+    def meet(self, cases: list[str]) -> dict[str, Any]:
+        """Ask once for all that will be hits, so that a store waits for all tables at once."""
+        for case in cases:
+            self._operation(case)(0)
+        return {}
+
     def warm(self, case: str) -> dict[str, Any]:
         """Let hits be hits."""
         if self.contender.serves:
