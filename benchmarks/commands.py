@@ -74,13 +74,14 @@ def run(arguments: Sequence[str]) -> None:
         parser.add_argument(
             f"--{option}",
             type=_names(known),
-            default=None if option == "databases" else known,
+            default=None if option in ("databases", "parts") else known,
             metavar="NAMES",
             help=f"of {', '.join(known)}; separated by commas",
         )
     options = parser.parse_args(arguments)
-    if options.databases is None:
-        options.databases = SIZES[options.size].databases
+    size = SIZES[options.size]
+    options.databases = options.databases or size.databases
+    options.parts = options.parts or size.parts
     from benchmarks.report import tables
     from benchmarks.run import measure_all
 

@@ -19,6 +19,7 @@ class Size:
 
     Args:
         databases: that take part unless others are asked for.
+        parts: that are measured unless others are asked for.
         rounds: of each case at most.
         seconds: of one go of one contender.
         longest: seconds that all goes of one contender in one case may take.
@@ -47,6 +48,7 @@ class Size:
     """
 
     databases: tuple[str, ...]
+    parts: tuple[str, ...]
     rounds: int
     seconds: float
     longest: float
@@ -77,6 +79,7 @@ class Size:
 SIZES = {
     "full": Size(
         databases=("sqlite", "postgresql", "mariadb"),
+        parts=PARTS,
         rounds=9,
         seconds=0.01,
         longest=0.4,
@@ -104,10 +107,11 @@ SIZES = {
     ),
     "quick": Size(
         databases=("sqlite", "postgresql"),
-        rounds=5,
+        parts=("queries", "traffic"),
+        rounds=3,
         seconds=0.002,
         longest=0.05,
-        shapes=("get", "count", "page", "atomic", "thousand", "rich"),
+        shapes=("get", "count", "page", "atomic", "rich"),
         writes=("save", "atomic"),
         warm=200,
         settling=6.0,
@@ -131,6 +135,7 @@ SIZES = {
     ),
     "smoke": Size(
         databases=("sqlite",),
+        parts=PARTS,
         rounds=2,
         seconds=0.0002,
         longest=0.01,
