@@ -14,6 +14,8 @@ from benchmarks.shop.models import Category, Event, Parcel, Product, Reading, Re
 
 #: Each hit asks for the next of this many results, all of them cached before.
 WARM = 16
+#: Likewise where one of them takes long.
+FEW = 4
 
 Operation = Callable[[int], Any]
 
@@ -28,10 +30,12 @@ class Shape:
     Args:
         ask: takes the number of a turn, and whether nobody may have asked this before.
         queries: how many queries it takes.
+        results: how many there are.
     """
 
     ask: Callable[[int, bool], Any]
     queries: int = 1
+    results: int = WARM
 
 
 def _bound(fresh: bool) -> int:
@@ -136,17 +140,18 @@ def in_transaction(turn: int, fresh: bool) -> Any:
 
 def thousand(turn: int, fresh: bool) -> Any:
     """1000 rows with a decimal and a time in each."""
-    return list(_products(fresh).filter(pk__gt=turn % WARM).order_by("pk")[:1000])
+    return list(_products(fresh).filter(pk__gt=turn % FEW).order_by("pk")[:1000])
 
 
 def narrow(rows: int) -> Shape:
     """So many rows of four columns."""
+    results = WARM if rows < 1000 else FEW
 
     def ask(turn: int, fresh: bool) -> Any:
-        readings = Reading.objects.filter(pk__gt=turn % WARM, sensor__gt=_bound(fresh))
+        readings = Reading.objects.filter(pk__gt=turn % results, sensor__gt=_bound(fresh))
         return list(readings.order_by("pk")[:rows])
 
-    return Shape(ask)
+    return Shape(ask, results=results)
 
 
 def rich(turn: int, fresh: bool) -> Any:
@@ -175,7 +180,7 @@ SHAPES: dict[str, Shape] = {
     "prefetch": Shape(prefetch, queries=2),
     "tuples": Shape(tuples),
     "atomic": Shape(in_transaction, queries=5),
-    "thousand": Shape(thousand),
+    "thousand": Shape(thousand, results=FEW),
     "rows1": narrow(1),
     "rows10": narrow(10),
     "rows100": narrow(100),
@@ -247,6 +252,11 @@ def operation(case: str) -> Operation:
         ask, fresh = SHAPES[name].ask, group == "miss"
         return lambda turn: ask(turn, fresh)
     return WRITES[name] if group == "write" else OFF[name]
+
+
+def results_of(case: str) -> int:
+    """Return how many results a hit has."""
+    return SHAPES[case.partition(":")[2]].results
 
 
 def queries_of(case: str) -> int:

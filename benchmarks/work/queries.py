@@ -84,7 +84,9 @@ class Queries(Work):
         turns = self.bench.turns
         clock = time.perf_counter
         spent = []
+        # What is left is not looked through again by the next turn.
         gc.collect()
+        gc.freeze()
         gc.disable()
         try:
             with self._around(case):
@@ -105,14 +107,15 @@ class Queries(Work):
 
     def _warm(self, case: str) -> None:
         """Ask until nothing reaches the database any more."""
-        from benchmarks.shapes import WARM
+        from benchmarks.shapes import results_of
 
+        results = results_of(case)
         act = self._operation(case)
         deadline = time.monotonic() + SETTLING_SECONDS
         fewest = None
         while True:
             self.bench.reached = 0
-            for turn in range(WARM):
+            for turn in range(results):
                 act(turn)
             if not self.bench.reached:
                 return
@@ -127,7 +130,7 @@ class Queries(Work):
         """Make an operation of the bare MGETs that hits of a shape need."""
         import redis
 
-        from benchmarks.shapes import WARM, operation
+        from benchmarks.shapes import operation, results_of
         from querycache.runtime import runtime
 
         assert runtime.current is not None
@@ -139,11 +142,12 @@ class Queries(Work):
             asked[-1].append([entry, *stamps] if group == "mget" else list(stamps))
             return read(entry, stamps)
 
+        results = results_of(case)
         group, _, shape = case.partition(":")
         act = operation(f"hit:{shape}")
         store.read = spy  # type: ignore[method-assign]
         try:
-            for turn in range(WARM):
+            for turn in range(results):
                 asked.append([])
                 act(turn)
         finally:
@@ -151,7 +155,7 @@ class Queries(Work):
         mget = redis.Redis.from_url(self.bench.store).mget
 
         def ask(turn: int) -> None:
-            for keys in asked[turn % WARM]:
+            for keys in asked[turn % results]:
                 mget(keys)
 
         self._yardsticks[case] = ask

@@ -29,6 +29,7 @@ class Traffic(Work):
         reached = 0
         bench = self.bench
         gc.collect()
+        gc.freeze()
         start = time.perf_counter()
         for is_read, act in batch:
             bench.reached = 0
