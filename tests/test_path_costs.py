@@ -171,14 +171,14 @@ def test_commands_on_the_wire(quick: QueryCache, database: str, store_url: str) 
             found: dict[str, Any] = client.info("commandstats")
             counts = {name.removeprefix("cmdstat_"): s["calls"] for name, s in found.items()}
             # What we ask ourselves, and what the scripts do within the server.
-            ours = ("config|resetstat", "info", "get", "set", "time", "touch")
+            ours = ("config|resetstat", "info", "get", "set", "time")
             return {name: calls for name, calls in counts.items() if name not in ours}
 
         publisher = Publisher.objects.using(database).get()
         assert commands(lambda: names(database)) == {"mget": 1}
         assert commands(lambda: names(database, "b")) == {"mget": 1}
-        # Within the server each script reads its stamps with one MGET, and `end` the counter.
-        assert commands(publisher.save) == {"evalsha": 2, "mget": 3}
+        # Within the server each script reads with one MGET, and writes with one MSET.
+        assert commands(publisher.save) == {"evalsha": 2, "mget": 2, "mset": 2}
         # Nobody has waited for the answer to `end`, nor to an entry.
         store: Any = quick.store
         for work in (publisher.save, lambda: names(database, "c")):
@@ -191,11 +191,11 @@ def test_commands_on_the_wire(quick: QueryCache, database: str, store_url: str) 
 def test_calls(quick: QueryCache, database: str, request: pytest.FixtureRequest) -> None:
     kind = request.node.callspec.params["store_url"]
     names(database)
-    assert calls_of(lambda: names(database)) <= CALLS[kind]
+    # What is due once a second may fall into one of them, not into each.
+    assert min(calls_of(lambda: names(database)) for _ in range(3)) <= CALLS[kind]
     publisher = Publisher.objects.using(database).get()
     publisher.save()
     names(database, "b")
-    # What is due once a second may fall into one of them, not into each.
     starts = iter("cde")
     assert min(calls_of(lambda: names(database, next(starts))) for _ in "cde") <= MISS_CALLS[kind]
     assert min(calls_of(publisher.save) for _ in range(3)) <= SAVE_CALLS[kind]

@@ -17,33 +17,84 @@ from querycache.stamps import MOST_WRITING_BYTES
 # The counter is never below the server's clock in µs, so it does not go back when it is lost, nor
 # when the server comes back with an old one. Clocks can be set back, and those of two servers
 # differ, so a counter that is made anew also begins another era: 8 random bytes behind its number.
-_COMMON = """
+#
+# Each command costs more than a key in it, so all is read by one, and written by one. Reading the
+# identity keeps it from being evicted before the stamps. MGET answers "absent" for a key that holds
+# no string, and MSET replaces it: a foreign value under a stamp's key is mended like a damaged one.
+_START = """
 local time = redis.call('TIME')
 local micros = time[1] * 1000000 + time[2]
 local millis = math.floor(micros / 1000)
 local now = string.format('%016.0f', millis)
 local deadline = string.format('%016.0f', millis + ARGV[1])
 local token, nonce = ARGV[2], ARGV[3]
-local quarantine = string.rep('\\0', 16)
-local counter, identity = KEYS[#KEYS - 1], KEYS[#KEYS]
+local count = #KEYS - 2
+local stamps = redis.call('MGET', unpack(KEYS))
+local changes = {}
+local function set(key, value)
+  local size = #changes
+  changes[size + 1], changes[size + 2] = key, value
+end
 
 local fresh_stamp
 local function fresh()
   if not fresh_stamp then
-    -- Not GET, which is an error for a key that holds no string. What is no number of ours, or has
-    -- come to where Lua's numbers are no longer whole, begins anew.
-    local last = redis.call('MGET', counter)[1]
+    -- What is no number of ours, or has come to where Lua's numbers are no longer whole, begins
+    -- anew.
+    local last = stamps[count + 1]
     local sequence, era = micros, string.sub(nonce, 1, 8)
     if last and #last == 24 and string.find(string.sub(last, 1, 16), '^[0-8]%d+$') then
       sequence, era = math.max(sequence, string.sub(last, 1, 16) + 1), string.sub(last, 17)
     end
     sequence = string.format('%016.0f', sequence)
-    redis.call('SET', counter, sequence .. era)
-    redis.call('TOUCH', identity)
+    set(KEYS[count + 1], sequence .. era)
     fresh_stamp = 'S' .. sequence .. now .. era .. string.sub(nonce, 9)
   end
   return fresh_stamp
 end
+"""
+
+# Most writers are alone, and then all stamps become the same: what is below is not even defined.
+_BEGIN_ALONE = """
+local alone = true
+for i = 1, count do
+  local stamp = stamps[i]
+  if not stamp or #stamp ~= 49 or string.sub(stamp, 1, 1) ~= 'S' then
+    alone = false
+    break
+  end
+end
+if alone then
+  local mine = 'W' .. token .. deadline
+  for i = 1, count do
+    set(KEYS[i], mine)
+  end
+  redis.call('MSET', unpack(changes))
+  return 1
+end
+"""
+
+_END_ALONE = """
+local alone, mine = true, 'W' .. token
+for i = 1, count do
+  local stamp = stamps[i]
+  if not stamp or #stamp ~= 33 or string.sub(stamp, 1, 17) ~= mine then
+    alone = false
+    break
+  end
+end
+if alone then
+  local stamp = fresh()
+  for i = 1, count do
+    set(KEYS[i], stamp)
+  end
+  redis.call('MSET', unpack(changes))
+  return 1
+end
+"""
+
+_COMMON = """
+local quarantine = string.rep('\\0', 16)
 
 local function is_settled(stamp)
   return stamp and #stamp == 49 and string.sub(stamp, 1, 1) == 'S'
@@ -99,8 +150,7 @@ local function writing(kept, ends)
   return table.concat(parts)
 end
 
--- The stamps as they are when the script begins, and the place of each among them.
-local stamps = redis.call('MGET', unpack(KEYS, 1, #KEYS - 2))
+-- The place of each stamp.
 local places
 
 -- Whether a stamp's companion says that nobody but the writer can have a lost lease on it: see
@@ -112,7 +162,7 @@ local function is_alone(place)
   end
   if not places then
     places = {}
-    for at = 1, #KEYS - 2 do
+    for at = 1, count do
       places[KEYS[at]] = at
     end
   end
@@ -191,15 +241,16 @@ local function step(stamp, place)
 end
 """
 
-# MGET answers "absent" for a key that holds no string, and SET replaces it: a foreign value under
-# a stamp's key is mended like a damaged one.
 _APPLY = """
 local answer = {}
-for i, stamp in ipairs(stamps) do
-  answer[i] = step(stamp, i)
-  if answer[i] ~= stamp then
-    redis.call('SET', KEYS[i], answer[i])
+for i = 1, count do
+  answer[i] = step(stamps[i], i)
+  if answer[i] ~= stamps[i] then
+    set(KEYS[i], answer[i])
   end
+end
+if #changes > 0 then
+  redis.call('MSET', unpack(changes))
 end
 """
 
@@ -220,13 +271,13 @@ class Script:
         object.__setattr__(self, "digest", digest)
 
 
-def _script(step: str, answer: str) -> Script:
+def _script(step: str, answer: str, alone: str = "") -> Script:
     common = _COMMON.replace("MOST", str(MOST_WRITING_BYTES))
-    return Script((common + step + _APPLY + answer).encode())
+    return Script((_START + alone + common + step + _APPLY + answer).encode())
 
 
-BEGIN = _script(_BEGIN, "return 1\n")
-END = _script(_END, "return 1\n")
+BEGIN = _script(_BEGIN, "return 1\n", _BEGIN_ALONE)
+END = _script(_END, "return 1\n", _END_ALONE)
 TOUCH = _script(_TOUCH, "return 1\n")
 SETTLE = _script(_SETTLE, "return answer\n")
 CLOCK = Script(b"return {redis.call('GET', KEYS[1]), redis.call('TIME')}\n")

@@ -107,7 +107,7 @@ class TestRedisStoreWithLeastRights(test_contract.TestRedisStore):
 
 
 @pytest.mark.parametrize(
-    "right", ["mget", "set", "get", "unlink", "eval", "evalsha", "scan", "time", "touch", "select"]
+    "right", ["mget", "set", "mset", "get", "unlink", "eval", "evalsha", "scan", "time", "select"]
 )
 def test_no_right_is_in_the_rule_for_nothing(start: Callable[..., RedisServer], right: str) -> None:
     own = start()

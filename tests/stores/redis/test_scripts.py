@@ -221,7 +221,7 @@ def test_a_step_is_one_call(own: RedisServer) -> None:
     store.begin([STAMP], token)
     sent = commands_of(own, lambda: store.begin([STAMP, OTHER], token))
     assert sent.count("evalsha") == 1
-    assert set(sent) <= {"evalsha", "time", "mget", "set"}
+    assert set(sent) <= {"evalsha", "time", "mget", "mset"}
 
 
 def test_settling_what_is_settled_writes_nothing(own: RedisServer) -> None:
