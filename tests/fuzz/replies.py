@@ -126,7 +126,8 @@ class RedisReplies(_Replies):
 
         class Connection(redis.Connection):
             def _connect(self) -> socket.socket:
-                return outer.connected()
+                # What comes after redis-py's greeting is not for its own parser.
+                return _Connected(outer.connected)
 
         place = Address(Connection, {"socket_timeout": 1.0, "protocol": 2})
         return RedisStore(place, OPTIONS)
