@@ -198,12 +198,8 @@ class QueryCache:
         """Return the stamps, where those that are absent or must have run out were settled."""
         if all(map(stamps.is_settled, found)):
             return found
-        over, companions = self._seen.over, self.store.companions
-        waiting = [
-            key
-            for key, stamp in zip(keys, found, strict=True)
-            if over(key, stamp, companions=companions)
-        ]
+        companions = self.store.companions
+        waiting = self._seen.all_over(zip(keys, found, strict=True), companions=companions)
         if not waiting:
             return found
         try:
@@ -211,9 +207,8 @@ class QueryCache:
         except FAILURES as error:
             self.failed(error)
             return found
-        for key, stamp in renewed.items():
-            # From now on it is watched, not only from the next query on.
-            over(key, stamp, companions=companions)
+        # From now on they are watched, not only from the next query on.
+        self._seen.all_over(renewed.items(), companions=companions)
         return [renewed.get(key, stamp) for key, stamp in zip(keys, found, strict=True)]
 
     def keep(self, fingerprint: bytes, joined: bytes, rows: Sequence[Row]) -> None:

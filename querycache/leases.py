@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from operator import attrgetter
 
@@ -203,6 +203,17 @@ class SeenLeases:
         # Stamp → a hash of what it was, and when that was first seen; or None, and when
         # it was asked about.
         self._stamps: dict[bytes, tuple[int | None, float]] = {}
+
+    def all_over(
+        self, found: Iterable[tuple[bytes, bytes | None]], *, companions: bool
+    ) -> list[bytes]:
+        """Return the keys of those that the store may be able to settle; watch the others.
+
+        Args:
+            found: keys, and the stamps as they are now.
+            companions: see `over`.
+        """
+        return [key for key, stamp in found if self.over(key, stamp, companions=companions)]
 
     def over(self, key: bytes, stamp: bytes | None, *, companions: bool) -> bool:
         """Tell whether the store may be able to settle a stamp.

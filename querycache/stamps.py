@@ -193,7 +193,7 @@ def begin(stamp: bytes | None, token: bytes, step: Step) -> bytes:
     if is_settled(stamp):
         # As below; most writers are alone.
         return b"W%b%016d" % (token, step.now + step.lease)
-    held = _others(stamp, step)
+    held = _standing(stamp, step)
     if not step.durable and not _known(stamp):
         held[QUARANTINE] = step.now + step.lease
     held[token] = step.now + step.lease
@@ -210,7 +210,7 @@ def end(stamp: bytes | None, token: bytes, step: Step) -> bytes:
         # As below; most writers are alone.
         return _fresh(step)
     mine = token in leases(stamp)
-    held = _others(stamp, step)
+    held = _standing(stamp, step)
     held.pop(token, None)
     if not mine and not step.durable:
         held[QUARANTINE] = step.now + step.lease
@@ -219,7 +219,7 @@ def end(stamp: bytes | None, token: bytes, step: Step) -> bytes:
 
 def touch(stamp: bytes | None, step: Step) -> bytes:
     """Change a stamp without a lease: what was stored under the old one is never served again."""
-    held = _others(stamp, step)
+    held = _standing(stamp, step)
     if not step.durable and not _known(stamp):
         held[QUARANTINE] = step.now + step.lease
     return writing(held) if held else _fresh(step)
@@ -277,7 +277,7 @@ def _unexpired(stamp: bytes | None, step: Step) -> dict[bytes, int]:
     }
 
 
-def _others(stamp: bytes | None, step: Step) -> dict[bytes, int]:
+def _standing(stamp: bytes | None, step: Step) -> dict[bytes, int]:
     held = _unexpired(stamp, step)
     if step.durable:
         # It waits for writers whose leases were lost, and there are none.

@@ -13,7 +13,6 @@ from django.db import connections
 
 import querycache
 from querycache import stamps as protocol
-from querycache.leases import SeenLeases
 from querycache.stores.base import StoreError, StoreUnusable
 from tests.environment import Environment
 from tests.hooks import eventually, hook_transactions
@@ -91,27 +90,6 @@ def test_lease_of_the_dead_runs_out_by_the_clock_of_the_store(lossy: Stage) -> N
         assert not caught_up(register)
     store.now += 1
     assert caught_up(register)
-
-
-@on(FAST)
-@with_and_without
-def test_quarantine_is_watched_from_its_start(
-    lossy: Stage, mechanism: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Who asks seldom need not come once more to see that it stands, and once more to end it."""
-    register = Register(lossy)
-    store = lossy_store(lossy)
-    register.warm()
-    now = 1000.0
-    monkeypatch.setattr("querycache.leases.time.monotonic", lambda: now)
-    lossy.cache._seen = seen = SeenLeases(5.0)
-    store.evict()
-    assert not caught_up(register)
-    if not mechanism:
-        seen._stamps.clear()
-    now += 5
-    store.now += store.options.lease
-    assert caught_up(register) is mechanism
 
 
 @on(FAST)

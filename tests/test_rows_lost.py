@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from querycache import stamps as protocol
-from querycache.leases import SeenLeases
 from tests.environment import configure
 from tests.kinds import sqlite
 from tests.library.models import Genre
@@ -53,24 +51,3 @@ def test_rows_that_were_asked_for_while_nobody_knew_their_table(
     plant(cache.store, [key for key in keys_of(database, Genre) if b"/" not in key])
     assert list(asked.all())
     assert hit(asked) is mechanism
-
-
-def test_how_often_the_store_is_asked_about_a_quarantine(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 1000.0
-    monkeypatch.setattr("time.monotonic", lambda: now)
-    seen = SeenLeases(100.0)
-    stamp = protocol.writing({protocol.QUARANTINE: 5})
-    for key, companions in ((b"qc:s:t", True), (b"qc:s:t/0f", False)):
-        # No companion could tell; only a whole lease does.
-        assert not seen.over(key, stamp, companions=companions)
-        now += 99
-        assert not seen.over(key, stamp, companions=companions)
-        now += 1
-        assert seen.over(key, stamp, companions=companions)
-    asked = []
-    for _ in range(12):
-        asked.append(seen.over(b"qc:s:t/0f", stamp, companions=True))
-        now += 1
-    assert [place for place, again in enumerate(asked) if again] == [0, 5, 10]
-    writer = protocol.writing({protocol.QUARANTINE: 5, b"x" * 16: 5})
-    assert not seen.over(b"qc:s:t/0f", writer, companions=True)

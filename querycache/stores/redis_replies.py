@@ -49,7 +49,7 @@ class Replies:
             InvalidResponse: what came is no reply.
             OSError: the connection is broken.
         """
-        if self._start == len(self._data):
+        if not self._data:
             self._receive(1)
         while True:
             try:
@@ -57,6 +57,9 @@ class Replies:
             except _Missing as missing:
                 self._receive(missing.number)
                 continue
+            if self._start == len(self._data):
+                # A large one is not kept while the connection rests.
+                self._data, self._start = b"", 0
             if isinstance(reply, errors.RedisError):
                 raise reply
             return reply

@@ -55,38 +55,19 @@ end
 """
 
 # Most writers are alone, and then all stamps become the same: what is below is not even defined.
-_BEGIN_ALONE = """
-local alone = true
+_ALONE = """
+local alone, start = true, START
 for i = 1, count do
   local stamp = stamps[i]
-  if not stamp or #stamp ~= 49 or string.sub(stamp, 1, 1) ~= 'S' then
+  if not stamp or #stamp ~= SIZE or string.sub(stamp, 1, #start) ~= start then
     alone = false
     break
   end
 end
 if alone then
-  local mine = 'W' .. token .. deadline
+  local after = AFTER
   for i = 1, count do
-    set(KEYS[i], mine)
-  end
-  redis.call('MSET', unpack(changes))
-  return 1
-end
-"""
-
-_END_ALONE = """
-local alone, mine = true, 'W' .. token
-for i = 1, count do
-  local stamp = stamps[i]
-  if not stamp or #stamp ~= 33 or string.sub(stamp, 1, 17) ~= mine then
-    alone = false
-    break
-  end
-end
-if alone then
-  local stamp = fresh()
-  for i = 1, count do
-    set(KEYS[i], stamp)
+    set(KEYS[i], after)
   end
   redis.call('MSET', unpack(changes))
   return 1
@@ -174,7 +155,7 @@ local function is_alone(place)
 end
 
 -- As `leases`, without a quarantine that is over since the writers are that it waits for.
-local function others(stamp, place, without)
+local function standing(stamp, place, without)
   local kept, ends, found = leases(stamp, without)
   if ends[quarantine] and is_alone(place) then
     ends[quarantine] = nil
@@ -193,7 +174,7 @@ local function is_lost(stamp, place)
 end
 
 local function without_lease(stamp, place)
-  local kept, ends = others(stamp, place)
+  local kept, ends = standing(stamp, place)
   if is_lost(stamp, place) then
     put(kept, ends, quarantine)
   end
@@ -206,7 +187,7 @@ end
 
 _BEGIN = """
 local function step(stamp, place)
-  local kept, ends = others(stamp, place)
+  local kept, ends = standing(stamp, place)
   if is_lost(stamp, place) then
     put(kept, ends, quarantine)
   end
@@ -217,7 +198,7 @@ end
 
 _END = """
 local function step(stamp, place)
-  local kept, ends, found = others(stamp, place, token)
+  local kept, ends, found = standing(stamp, place, token)
   if not found and not is_alone(place) then
     put(kept, ends, quarantine)
   end
@@ -276,8 +257,12 @@ def _script(step: str, answer: str, alone: str = "") -> Script:
     return Script((_START + alone + common + step + _APPLY + answer).encode())
 
 
-BEGIN = _script(_BEGIN, "return 1\n", _BEGIN_ALONE)
-END = _script(_END, "return 1\n", _END_ALONE)
+def _alone(size: int, start: str, after: str) -> str:
+    return _ALONE.replace("SIZE", str(size)).replace("START", start).replace("AFTER", after)
+
+
+BEGIN = _script(_BEGIN, "return 1\n", _alone(49, "'S'", "'W' .. token .. deadline"))
+END = _script(_END, "return 1\n", _alone(33, "'W' .. token", "fresh()"))
 TOUCH = _script(_TOUCH, "return 1\n")
 SETTLE = _script(_SETTLE, "return answer\n")
 CLOCK = Script(b"return {redis.call('GET', KEYS[1]), redis.call('TIME')}\n")
