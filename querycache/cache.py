@@ -226,6 +226,14 @@ class QueryCache:
         else:
             self.counters.stored += 1
 
+    def flush(self) -> None:
+        """Have other processes find what was stored; never raises."""
+        try:
+            if "store" in self.__dict__:
+                self.store.flush()
+        except FAILURES as error:
+            self.failed(error)
+
     def encode(self, rows: Sequence[Row], *, compress: bool = False) -> bytes | None:
         """Encode rows that may be kept, else return None.
 
@@ -310,14 +318,13 @@ class QueryCache:
 
     def touch(self, keys: Sequence[bytes]) -> bool:
         """Invalidate without a lease; tells whether the store has acknowledged."""
-        if not (self._paying or self.up):
-            return False
         try:
-            self.store.touch(keys)
+            if self._paying or self.up:
+                self.store.touch(keys)
+                return True
         except FAILURES as error:
             self.failed(error)
-            return False
-        return True
+        return False
 
     def owe(self, keys: Iterable[bytes]) -> None:
         """Remember stamps that must change before this process serves from the cache again."""

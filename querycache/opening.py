@@ -7,6 +7,7 @@ import weakref
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import request_finished
 
 from querycache.cache import QueryCache
 from querycache.conf import Config
@@ -33,7 +34,9 @@ def make(config: Config) -> Installed:
     else:
         cache = QueryCache(config, settings.SECRET_KEY, lambda: open_from(config))
     _after_fork(cache)
-    return Installed(cache, Selection(config.exclude, config.only))
+    installed = Installed(cache, Selection(config.exclude, config.only))
+    request_finished.connect(installed.request_over)
+    return installed
 
 
 def open_from(config: Config) -> Store:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
@@ -43,6 +43,10 @@ class Installed:
         self.context = context
         self._databases: dict[str, Database] = {}
         self._lock = threading.Lock()
+
+    def request_over(self, **kwargs: Any) -> None:
+        """Have other processes find what a request has stored; receives `request_finished`."""
+        self.cache.flush()
 
     def primary(self, connection: BaseDatabaseWrapper) -> BaseDatabaseWrapper:
         """Return the connection whose database names entries and stamps, see `REPLICAS`."""

@@ -161,6 +161,9 @@ class HookedStore(Store):
         with self._step("read"):
             return self.inner.read(entry, stamps)
 
+    def flush(self) -> None:
+        self.inner.flush()
+
     def stamps(self, stamps: Sequence[bytes]) -> Sequence[bytes | None]:
         with self._step("stamps"):
             return self.inner.stamps(stamps)

@@ -136,6 +136,13 @@ class Store(ABC):
         It and `delete` may return before that is done, and the next call may raise for them.
         """
 
+    def flush(self) -> None:
+        """Let other processes find what was written; called when a request is over.
+
+        Some stores put entries aside for a moment, to write several together.
+        """
+        return
+
     @abstractmethod
     def delete(self, entry: bytes) -> None:
         """Drop an entry if it is there."""

@@ -97,6 +97,9 @@ class LmdbStore(Store):
     def write(self, entry: bytes, value: bytes, ttl: float | None) -> None:
         self._on_entries(lambda: self._entries.write(entry, value, ttl))
 
+    def flush(self) -> None:
+        self._on_entries(self._entries.flush)
+
     def delete(self, entry: bytes) -> None:
         self._on_entries(lambda: self._entries.delete(entry))
 

@@ -70,16 +70,19 @@ class Entries:
         self._hits: set[bytes] = set()
         # One for the environment, as all stores of this process in one folder have one.
         with self.files.writing:
-            others = (helper for helper in self.files.helpers if isinstance(helper, Waiting))
-            self._waiting = next(others, None) or Waiting(self.files, self._write_all)
+            if self.files.waiting is None:
+                self.files.waiting = Waiting(self._write_all)
+            self._waiting = self.files.waiting
 
     def read(self, entry: bytes) -> bytes | None:
         """Return an entry's value; None when there is none, or it has ended."""
         files = self.files
         files.check_process()
-        waits = self._waiting.items.get(entry)
-        if waits is not None:
-            return waits.value if waits.deadline > _now() else None
+        if self._waiting.items:
+            waits = self._waiting.items.get(entry)
+            self._waiting.flush_old()
+            if waits is not None:
+                return waits.value if waits.deadline > _now() else None
         with files.reading:
             txn = files.begin()
             try:
@@ -148,6 +151,10 @@ class Entries:
                         txn.delete(_ZERO + cursor.value()[16:24])
                         cursor.set_range(start)
                     more = cursor.delete()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        self._waiting.flush()
 
     def close(self) -> None:
         """Write what waits, and let go of the files."""

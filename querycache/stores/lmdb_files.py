@@ -28,7 +28,7 @@ import threading
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from querycache import stamps
 from querycache.stores.base import StoreUnusable
@@ -112,16 +112,6 @@ def boot_id() -> str | None:
         return None
 
 
-class Helper(Protocol):
-    """What works on the files of an environment by itself."""
-
-    def pause(self) -> None:
-        """End the own thread, before a fork."""
-
-    def after_fork(self) -> None:
-        """Forget, in a forked child, what the parent does."""
-
-
 class Environment:
     """One LMDB environment of this process: opened when used, closed before a fork.
 
@@ -147,8 +137,8 @@ class Environment:
         #: `lmdb.Environment.begin` while it is open.
         self.begin: Callable[..., Any] = self._open_and_begin
         self._data_file = -1
-        #: What works on these files by itself, and has to stand still while the process forks.
-        self.helpers: list[Helper] = []
+        #: What is to be written to these files, in the hands of whoever writes it.
+        self.waiting: Any = None
 
     def closing(self, patience: float = -1) -> bool:
         """Wait until no transaction is open, and close; keeps both locks where it returns True."""
@@ -173,8 +163,6 @@ class Environment:
         self.reading, self.writing = threading.Lock(), threading.Lock()
         self._opening = threading.Lock()
         self._pid = os.getpid()
-        for helper in self.helpers:
-            helper.after_fork()
         if self.env is not None:
             # Not closed before the fork: C code forked, or a write was stuck. Closing it here, or
             # letting py-lmdb do so at exit, would free reader slots that the parent is using.
@@ -298,11 +286,9 @@ _closed_for_fork: list[Environment] = []
 def _before_fork() -> None:
     _registry.acquire()
     for one in _environments.values():
-        for helper in one.helpers:
-            helper.pause()
         if one.closing(patience=_FORK_PATIENCE):
             # At once, so that an error further on finds its locks here.
-            _closed_for_fork.append(one)
+            _closed_for_fork.append(one)  # noqa: PERF401
 
 
 def _after_fork_in_parent() -> None:

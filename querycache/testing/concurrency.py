@@ -100,6 +100,7 @@ class Concurrency(Forks, StoreCase):
         token, theirs = secrets.token_bytes(16), secrets.token_bytes(16)
         self._settled(store, [s])
         store.write(e, b"parent", None)
+        store.flush()
         store.begin([s], token)
 
         def child() -> None:

@@ -99,6 +99,7 @@ class TestFolder:
         store = LmdbStore(tmp_path / "store", OPTIONS)
         store.settle([b"l:s:1"])
         store.write(b"l:e:1", b"old", None)
+        store.flush()
         shutil.rmtree(tmp_path / "store")
         token = secrets.token_bytes(16)
 
@@ -114,6 +115,7 @@ class TestFolder:
         )
         assert set(protocol.leases(store.stamps([b"l:s:1"])[0])) == {token}
         store.write(b"l:e:2", b"v", None)
+        store.flush()
         assert store.read(b"l:e:1", [])[0] == b"new"
         store.end([b"l:s:1"], token)
         assert protocol.is_settled(store.stamps([b"l:s:1"])[0])

@@ -13,7 +13,7 @@ import pytest
 from querycache.stores import lmdb_waiting
 from querycache.stores.lmdb import LmdbStore
 from querycache.stores.lmdb_waiting import MOST, MOST_BYTES, Item
-from tests.stores.lmdb.helpers import MB, OPTIONS, in_child, until
+from tests.stores.lmdb.helpers import MB, OPTIONS, in_child
 
 ENTRY = b"l:e:1"
 
@@ -44,7 +44,7 @@ def transactions(store: LmdbStore) -> int:
 @pytest.fixture
 def held(store: LmdbStore, monkeypatch: pytest.MonkeyPatch) -> LmdbStore:
     """A store whose entries wait for as long as nothing else writes them."""
-    monkeypatch.setattr(lmdb_waiting, "DELAY", 1e6)
+    monkeypatch.setattr(lmdb_waiting, "DELAY", 2**63)
     return store
 
 
@@ -71,11 +71,6 @@ def test_what_waits_is_found_by_its_own_process_alone(held: LmdbStore) -> None:
     assert transactions(held) == before
 
 
-def test_nothing_waits_for_long(store: LmdbStore) -> None:
-    store.write(ENTRY, b"ours", None)
-    until(lambda: in_another_process(store, "read") == "b'ours'", "it waits for ever")
-
-
 def test_what_has_waited_is_written_along_with_the_next(
     held: LmdbStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +80,39 @@ def test_what_has_waited_is_written_along_with_the_next(
     held.write(b"l:e:2", b"v", None)
     assert transactions(held) == before + 1
     assert in_another_process(held, "read") == "b'ours'"
+
+
+@pytest.mark.parametrize("asked", [ENTRY, b"l:e:none"])
+def test_what_has_waited_is_written_by_who_reads(
+    held: LmdbStore, asked: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held.write(ENTRY, b"ours", None)
+    before = transactions(held)
+    monkeypatch.setattr(lmdb_waiting, "DELAY", 0)
+    for _ in range(2):
+        assert held.read(asked, []) == [b"ours" if asked == ENTRY else None]
+    assert transactions(held) == before + 1
+    assert in_another_process(held, "read") == "b'ours'"
+
+
+def test_no_time_is_asked_for_where_nothing_waits(
+    held: LmdbStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flush_old() -> None:
+        raise AssertionError("it was asked for")
+
+    held.stamps([])
+    monkeypatch.setattr(held._entries._waiting, "flush_old", flush_old)
+    assert held.read(ENTRY, []) == [None]
+
+
+def test_other_processes_find_it_when_it_is_flushed(held: LmdbStore) -> None:
+    held.write(ENTRY, b"ours", None)
+    held.flush()
+    assert in_another_process(held, "read") == "b'ours'"
+    before = transactions(held)
+    held.flush()
+    assert transactions(held) == before
 
 
 def test_a_process_that_ends_leaves_nothing_waiting(store: LmdbStore) -> None:
@@ -147,38 +175,26 @@ def test_what_is_deleted_while_it_is_written(
     assert held.info().entries == 0
 
 
-def test_a_child_finds_what_waits_and_has_a_thread_of_its_own(store: LmdbStore) -> None:
-    store.write(ENTRY, b"ours", None)
+def test_a_child_finds_what_waits_and_writes_its_own(held: LmdbStore) -> None:
+    held.write(ENTRY, b"ours", None)
 
     def child() -> None:
-        assert store.read(ENTRY, [])[0] == b"ours"
-        store.close()
-        store.write(b"l:e:2", b"theirs", None)
-        until(lambda: not store._entries._waiting.items, "nobody writes it")
-        assert len(threading.enumerate()) == 2
+        assert held.read(ENTRY, [])[0] == b"ours"
+        held.write(b"l:e:2", b"theirs", None)
+        held.flush()
         os._exit(0)
 
     in_child(child)
-    assert store.read(b"l:e:2", []) == [b"theirs"]
-
-
-def test_a_fork_has_no_other_thread(store: LmdbStore) -> None:
-    store.write(ENTRY, b"ours", None)
-    # From Python 3.12 on a fork with threads warns, and a warning is an error in these tests.
-    in_child(lambda: None)
-    assert "querycache-lmdb" not in {thread.name for thread in threading.enumerate()}
-    assert in_another_process(store, "read") == "b'ours'"
-
-
-def test_without_threads_each_is_written_at_once(
-    held: LmdbStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    held.write(ENTRY, b"ours", None)
+    assert held.read(b"l:e:2", []) == [b"theirs"]
+    held.flush()
     assert in_another_process(held, "read") == "b'ours'"
+
+
+def test_no_thread_is_needed(store: LmdbStore) -> None:
+    """One that wants to write wakes up at every call that lets others in, and seldom gets in."""
+    before = threading.enumerate()
+    store.write(ENTRY, b"ours", None)
+    assert threading.enumerate() == before
 
 
 def test_what_cannot_be_written_is_dropped(held: LmdbStore) -> None:
