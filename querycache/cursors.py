@@ -29,12 +29,20 @@ def executing(original: Callable[..., Any]) -> Callable[..., Any]:
             return original(self, sql, params, *ignored)
         try:
             transaction = transaction_of(self.db)
-            if sql is local.trusted or (
-                # What does nothing but return rows; SQLite's cursors are tracked all the same.
-                type(sql) is str
-                and transaction.database.effects.get(sql, transaction) is None
-                and self.db.vendor != "sqlite"
-            ):
+            if sql is local.trusted:
+                transaction.snapshot.passes(transaction)
+                return original(self, sql, params, *ignored)
+            unfinished = None
+            if self.db.vendor == "sqlite":
+                unfinished = transaction.session.cursors.opened(self.cursor)
+            if unfinished is not None:
+                # Running a statement ends the one that this cursor ran before.
+                try:
+                    return tracked(transaction, self, sql, params, *ignored)
+                finally:
+                    unfinished()
+            if type(sql) is str and transaction.database.effects.get(sql, transaction) is None:
+                # It does nothing but return rows.
                 transaction.snapshot.passes(transaction)
                 return original(self, sql, params, *ignored)
             return tracked(transaction, self, sql, params, *ignored)
@@ -45,14 +53,6 @@ def executing(original: Callable[..., Any]) -> Callable[..., Any]:
     def tracked(
         transaction: Transaction, self: CursorWrapper, sql: Any, params: Any, *ignored: Any
     ) -> Any:
-        if self.db.vendor == "sqlite":
-            unfinished = transaction.session.cursors.opened(self.cursor)
-            if unfinished is not None:
-                # Running a statement ends the one that this cursor ran before.
-                try:
-                    return tracked(transaction, self, sql, params, *ignored)
-                finally:
-                    unfinished()
         effect = _effect(transaction, sql, self)
         if effect is None:
             return original(self, sql, params, *ignored)
