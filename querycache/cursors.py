@@ -24,44 +24,51 @@ from querycache.transactions import Transaction
 def executing(original: Callable[..., Any]) -> Callable[..., Any]:
     """Follow `_execute` and `_executemany`."""
 
-    def execute(self: CursorWrapper, sql: Any, params: Any, *ignored: Any) -> Any:
+    def execute(
+        self: CursorWrapper, sql: Any, params: Any, many: Any = False, context: Any = None
+    ) -> Any:
         if runtime.current is None:
-            return original(self, sql, params, *ignored)
+            return original(self, sql, params, many, context)
         try:
             transaction = transaction_of(self.db)
             if sql is local.trusted:
                 transaction.snapshot.passes(transaction)
-                return original(self, sql, params, *ignored)
+                return original(self, sql, params, many, context)
             unfinished = None
             if self.db.vendor == "sqlite":
                 unfinished = transaction.session.cursors.opened(self.cursor)
             if unfinished is not None:
                 # Running a statement ends the one that this cursor ran before.
                 try:
-                    return tracked(transaction, self, sql, params, *ignored)
+                    return tracked(transaction, self, sql, params, many, context)
                 finally:
                     unfinished()
             if type(sql) is str and transaction.database.effects.get(sql, transaction) is None:
                 # It does nothing but return rows.
                 transaction.snapshot.passes(transaction)
-                return original(self, sql, params, *ignored)
-            return tracked(transaction, self, sql, params, *ignored)
+                return original(self, sql, params, many, context)
+            return tracked(transaction, self, sql, params, many, context)
         except BaseException:
             transaction_of(self.db).failed()
             raise
 
     def tracked(
-        transaction: Transaction, self: CursorWrapper, sql: Any, params: Any, *ignored: Any
+        transaction: Transaction,
+        self: CursorWrapper,
+        sql: Any,
+        params: Any,
+        many: Any,
+        context: Any,
     ) -> Any:
         effect = _effect(transaction, sql, self)
         if effect is None:
-            return original(self, sql, params, *ignored)
+            return original(self, sql, params, many, context)
         return transaction.run(
             effect,
             sql if isinstance(sql, str) else None,
             params,
             local.writing > 0,
-            lambda: original(self, sql, params, *ignored),
+            lambda: original(self, sql, params, many, context),
             self,
             local.ahead,
         )
