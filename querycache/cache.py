@@ -182,15 +182,8 @@ class QueryCache:
         Absent stamps, and leases that must have run out, are settled on the way; this must be
         called before the query runs.
         """
-        for stamp in found:
-            if not stamps.is_settled(stamp):
-                break
-        else:
-            return b"".join(found)  # type: ignore[arg-type]
-        now = self.settled(keys, found)
-        if all(map(stamps.is_settled, now)):
-            return b"".join(now)  # type: ignore[arg-type]
-        return None
+        joined = stamps.joined(found)
+        return stamps.joined(self.settled(keys, found)) if joined is None else joined
 
     def settled(
         self, keys: Sequence[bytes], found: Sequence[bytes | None]

@@ -128,7 +128,8 @@ def read(transaction: Transaction, query: Read) -> Any:
         query.keys = plan.stamp_keys
     else:
         query.keys, query.rows = plan.depends(query.params)
-    if transaction.open:
+    inside = transaction.open
+    if inside:
         isolation = session.isolation
         if isolation is Isolation.OTHER:
             return _bypass(cache, query)
@@ -139,10 +140,10 @@ def read(transaction: Transaction, query: Read) -> Any:
             return _read_overlay(transaction, query, fingerprint, own)
         if isolation is not Isolation.READ_COMMITTED:
             return _read_snapshot(transaction, query, fingerprint, isolation)
-    return _read_shared(transaction, query, fingerprint)
+    return _read_shared(transaction, query, fingerprint, inside)
 
 
-def _read_shared(transaction: Transaction, query: Read, fingerprint: bytes) -> Any:
+def _read_shared(transaction: Transaction, query: Read, fingerprint: bytes, inside: bool) -> Any:
     cache = transaction.cache
     if cache.breaker.down and not cache.up:
         return _bypass(cache, query)
@@ -177,7 +178,7 @@ def _read_shared(transaction: Transaction, query: Read, fingerprint: bytes) -> A
     if (
         under is None
         or not _is_current(transaction, query, under.everything)
-        or not (transaction.open or transaction.session.may_store())
+        or not (inside or transaction.session.may_store())
     ):
         return query.run()
     if transaction.replica is not None:
@@ -192,12 +193,13 @@ def _under(cache: QueryCache, query: Read, found: Sequence[bytes | None]) -> Und
     if not query.rows:
         joined = cache.usable(query.keys, found)
         return None if joined is None else Under(joined[:SETTLED_BYTES], None, joined)
-    now = cache.settled(query.keys, found)
-    if not all(map(stamps.is_settled, now[:-1])):
-        return None
-    some = b"".join(now[:-1])  # type: ignore[arg-type]
-    whole = some + now[-1] if stamps.is_settled(now[-1]) else None  # type: ignore[operator]
-    return Under(some[:SETTLED_BYTES], some, whole)
+    whole = stamps.joined(found)
+    if whole is not None:
+        some: bytes | None = whole[:-SETTLED_BYTES]
+    else:
+        found = cache.settled(query.keys, found)
+        some, whole = stamps.joined(found[:-1]), stamps.joined(found)
+    return None if some is None else Under(some[:SETTLED_BYTES], some, whole)
 
 
 def caught_up(transaction: Transaction, settled: Any) -> bool:
