@@ -32,8 +32,8 @@ LIBRARY = str(Path(querycache.__file__).parent)
 #: Calls of the library's functions in a hit, the store's own included: what is needed now.
 CALLS = {"memory": 17, "lmdb": 22, "redis": 22, "memcached": 19}
 #: Likewise in a miss that is stored, and in a `save()` in autocommit.
-MISS_CALLS = {"memory": 44, "lmdb": 48, "redis": 56, "memcached": 45}
-SAVE_CALLS = {"memory": 63, "lmdb": 74, "redis": 80, "memcached": 96}
+MISS_CALLS = {"memory": 40, "lmdb": 44, "redis": 52, "memcached": 41}
+SAVE_CALLS = {"memory": 56, "lmdb": 67, "redis": 78, "memcached": 94}
 
 
 class Counted:
