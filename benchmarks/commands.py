@@ -56,7 +56,8 @@ def run(arguments: Sequence[str]) -> None:
         description="Measure querycache beside no cache, the ORM alone and other caches.",
         epilog="Also: `report FILE` makes an HTML report of a result, `page FILE` the page of the"
         " documentation, `compare FILE FILE` tells what changed, `codec` measures the codec,"
-        " `snapshots` pages in transactions, `outage` a store that dies; each has --help.",
+        " `snapshots` pages in transactions, `outage` a store that dies, `instructions` counts what"
+        " one query executes; each has --help.",
     )
     sizes = parser.add_mutually_exclusive_group()
     sizes.add_argument("--quick", dest="size", action="store_const", const="quick", default="full")
@@ -158,6 +159,13 @@ def outage(arguments: Sequence[str]) -> None:
     measuring.main(arguments)
 
 
+def instructions(arguments: Sequence[str]) -> None:
+    """Count the instructions of one query."""
+    from benchmarks import instructions as counting
+
+    counting.main(arguments)
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "report": report,
     "page": page,
@@ -165,6 +173,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "codec": codec,
     "snapshots": snapshots,
     "outage": outage,
+    "instructions": instructions,
 }
 
 

@@ -51,12 +51,13 @@ class Process:
     Args:
         contender: who.
         place: where.
+        under: a program and its arguments that the process runs under.
     """
 
-    def __init__(self, contender: Contender, place: Place) -> None:
+    def __init__(self, contender: Contender, place: Place, *, under: Sequence[str] = ()) -> None:
         self.contender = contender
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker"],
+            [*under, sys.executable, "-m", "benchmarks.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

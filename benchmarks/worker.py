@@ -32,6 +32,7 @@ WORKS = {
     "memory": "benchmarks.work.memory:Memory",
     "slow": "benchmarks.work.slow:Slow",
     "snapshots": "benchmarks.work.snapshots:Snapshots",
+    "instructions": "benchmarks.work.instructions:Instructions",
     "outage": "benchmarks.work.outage:Outage",
 }
 

@@ -116,7 +116,8 @@ class LmdbStore(Store):
 
     def stamps(self, stamps: Sequence[bytes]) -> Sequence[bytes | None]:
         files = self._stamps
-        files.check_process()
+        if files.pid != os.getpid():
+            files.check_process()
         try:
             while True:
                 with files.reading:

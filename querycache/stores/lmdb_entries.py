@@ -77,7 +77,8 @@ class Entries:
     def read(self, entry: bytes) -> bytes | None:
         """Return an entry's value; None when there is none, or it has ended."""
         files = self.files
-        files.check_process()
+        if files.pid != os.getpid():
+            files.check_process()
         if self._waiting.items:
             waits = self._waiting.items.get(entry)
             self._waiting.flush_old()
@@ -93,7 +94,7 @@ class Entries:
                 pieces = [txn.get(key) for key in _pieces(entry, further)] if further else ()
             finally:
                 txn.abort()
-        if deadline <= _now():
+        if deadline <= time.monotonic_ns() // 1_000_000:
             return None
         if len(self._hits) >= _HITS:
             self._hits.clear()

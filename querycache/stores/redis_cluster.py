@@ -16,7 +16,7 @@ from querycache.stores.redis_identity import remove
 from querycache.stores.redis_links import Links
 from querycache.stores.redis_places import Address, Connect, settings_of_url
 from querycache.stores.redis_topology import Topology, Where
-from querycache.stores.redis_wire import Link, errors, pack
+from querycache.stores.redis_wire import Link, errors, pack, pack_stamps
 from querycache.stores.urls import hosts, split
 
 _PORT = 6379
@@ -100,7 +100,7 @@ class ClusterStore(RedisCommands):
         if not stamps:
             values: list[bytes | None] = self._at(slot, Link.ask, get)
             return values
-        mget = pack(b"MGET", *self._stamp_keys(stamps))
+        mget = pack_stamps(tuple(self._stamp_keys(stamps)))
         home, there = self._topology.node(self._slot), self._topology.node(slot)
         try:
             if home is there:
@@ -121,7 +121,7 @@ class ClusterStore(RedisCommands):
     def stamps(self, stamps: Sequence[bytes]) -> Sequence[bytes | None]:
         if not stamps:
             return []
-        mget = pack(b"MGET", *self._stamp_keys(stamps))
+        mget = pack_stamps(tuple(self._stamp_keys(stamps)))
         values: list[bytes | None] = self._at(self._slot, Link.ask, mget)
         return values
 
@@ -175,21 +175,6 @@ class ClusterStore(RedisCommands):
             )
 
 
-class _Asking:
-    """A connection whose every command is let in to a slot that is still on its way.
-
-    Args:
-        connection: of redis-py.
-    """
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    def send_packed_command(self, parts: Sequence[bytes], *, check_health: bool) -> None:
-        """Send a command as a connection of redis-py does."""
-        self._connection.send_packed_command((_ASKING, *parts), check_health=check_health)
-
-
 def _asking(link: Link, work: Callable[..., Any], *args: Any) -> Any:
     def receive() -> Any:
         try:
@@ -201,7 +186,7 @@ def _asking(link: Link, work: Callable[..., Any], *args: Any) -> Any:
             raise
         return link.receive()
 
-    return work(Link(_Asking(link.connection), receive), *args)
+    return work(Link(link.connection, receive, before=_ASKING), *args)
 
 
 def _guarded(link: Link, work: Callable[..., Any], *args: Any) -> Any:

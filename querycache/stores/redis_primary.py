@@ -13,7 +13,7 @@ from querycache.stores.redis_commands import RedisCommands, figures, told
 from querycache.stores.redis_identity import remove
 from querycache.stores.redis_links import Links, Place
 from querycache.stores.redis_scripts import BEGIN, MOST_KEYS
-from querycache.stores.redis_wire import Link, pack
+from querycache.stores.redis_wire import Link, pack_read, pack_stamps
 
 
 class PrimaryStore(RedisCommands):
@@ -44,7 +44,7 @@ class PrimaryStore(RedisCommands):
 
     def read(self, entry: bytes, stamps: Sequence[bytes]) -> Sequence[bytes | None]:
         values: list[bytes | None] = self._links.call(
-            Link.ask_values, pack(b"MGET", entry, *stamps), 1 + len(stamps)
+            Link.ask_values, pack_read(entry, tuple(stamps)), 1 + len(stamps)
         )
         return values
 
@@ -52,7 +52,7 @@ class PrimaryStore(RedisCommands):
         if not stamps:
             return []
         values: list[bytes | None] = self._links.call(
-            Link.ask_values, pack(b"MGET", *stamps), len(stamps)
+            Link.ask_values, pack_stamps(tuple(stamps)), len(stamps)
         )
         return values
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from querycache.stores.base import StoreUnusable
@@ -23,7 +24,17 @@ except ImportError as error:  # pragma: no cover - needs an environment without 
 
 from querycache.stores.redis_replies import Replies
 
-__all__ = ["GARBLED", "Link", "errors", "number", "pack", "parse_info", "redis"]
+__all__ = [
+    "GARBLED",
+    "Link",
+    "errors",
+    "number",
+    "pack",
+    "pack_read",
+    "pack_stamps",
+    "parse_info",
+    "redis",
+]
 
 logger = logging.getLogger("querycache.redis")
 
@@ -43,6 +54,23 @@ def pack(*parts: bytes) -> bytes:
     return b"*%d\r\n%b" % (len(parts), b"".join([b"$%d\r\n%b\r\n" % (len(p), p) for p in parts]))
 
 
+@lru_cache(maxsize=4096)
+def pack_stamps(stamps: tuple[bytes, ...]) -> bytes:
+    """Return the command that fetches stamps; a project asks for the same ones again and again."""
+    return pack(b"MGET", *stamps)
+
+
+def pack_read(entry: bytes, stamps: tuple[bytes, ...]) -> bytes:
+    """Return the command that fetches an entry and stamps."""
+    head = (2 + len(stamps), len(entry), entry, _pack_rest(stamps))
+    return b"*%d\r\n$4\r\nMGET\r\n$%d\r\n%b\r\n%b" % head
+
+
+@lru_cache(maxsize=4096)
+def _pack_rest(stamps: tuple[bytes, ...]) -> bytes:
+    return pack(*stamps).partition(b"\r\n")[2]
+
+
 class Link:
     """One connection; used by one thread at a time.
 
@@ -53,12 +81,16 @@ class Link:
     Args:
         connection: a connection of redis-py that is connected.
         receive: returns the next reply; None: the next that the connection receives.
+        before: what goes before each command.
     """
 
-    __slots__ = ("_owed", "connection", "good_until", "identity", "receive")
+    __slots__ = ("_before", "_owed", "connection", "good_until", "identity", "receive")
 
-    def __init__(self, connection: Any, receive: Callable[[], Any] | None = None) -> None:
+    def __init__(
+        self, connection: Any, receive: Callable[[], Any] | None = None, before: bytes = b""
+    ) -> None:
         self.connection = connection
+        self._before = before
         #: Returns the next reply.
         self.receive = receive or Replies(connection).next
         #: Until when the server's role need not be looked at again, on the monotonic clock.
@@ -69,14 +101,14 @@ class Link:
 
     def ask(self, command: bytes) -> Any:
         """Send a command and return its reply."""
-        self.connection.send_packed_command((command,), check_health=False)
+        self._send(command)
         if self._owed:
             return self.finish()
         return self.receive()
 
     def start(self, command: bytes) -> None:
         """Send a command whose reply `finish` will return; nothing else is asked in between."""
-        self.connection.send_packed_command((command,), check_health=False)
+        self._send(command)
 
     def finish(self) -> Any:
         """Return the reply to what was started last."""
@@ -115,7 +147,7 @@ class Link:
         """Send a command whose reply `receive` will return."""
         if self._owed:
             self.settle_debts()
-        self.connection.send_packed_command((command,), check_health=False)
+        self._send(command)
 
     def tell(self, command: bytes, whole: Whole | None = None) -> None:
         """Send a command and leave its reply for the next one to collect.
@@ -127,8 +159,14 @@ class Link:
         """
         if len(self._owed) >= _MOST_OWED:
             self.settle_debts()
-        self.connection.send_packed_command((command,), check_health=False)
+        self._send(command)
         self._owed.append(whole)
+
+    def _send(self, command: bytes) -> None:
+        try:
+            self.connection._sock.sendall(self._before + command)
+        except TimeoutError as error:
+            raise errors.TimeoutError("it did not take a command in time") from error
 
     def settle_debts(self) -> None:
         """Collect the replies of all commands that were sent without waiting."""
