@@ -1,6 +1,7 @@
 """What the library executes beside Django, counted by the instruction: no more than it must.
 
-Unlike times these figures are the same on each run, so limits can be held as tests.
+Unlike times these figures are nearly the same on each run (dicts of addresses make a difference of
+some thousandths), so limits can be held as tests.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ MOST = {
     "hit:get": 1.10,
     "miss:get": 1.12,
     # What is left alone costs next to nothing.
-    "off:excluded": 1.02,
+    "off:excluded": 1.025,
     "off:disabled": 1.02,
 }
 
