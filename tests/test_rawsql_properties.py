@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from querycache.rawsql import UNKNOWN, Kind, analyse, text_of
@@ -103,6 +103,10 @@ VERBS = split("INSERT REPLACE UPDATE DELETE MERGE TRUNCATE DROP ALTER CREATE CAL
 
 
 @given(SOUP, st.sampled_from(VERBS), st.sampled_from(ALL))
+@example("t select", "UPDATE", "mysql")
+@example("t from t select", "DELETE", "mysql")
+@example("a", "UPDATE", "mysql")
+@example("t ( ) a", "UPDATE", "mysql")
 def test_a_modifying_verb_is_never_a_read(sql: str, verb: str, vendor: str) -> None:
     for prefix in ("", "/* */ ", "WITH a AS (SELECT 1) ", "EXPLAIN ANALYZE "):
         if verb in VERBS[:5] or prefix in ("", "/* */ "):

@@ -60,6 +60,8 @@ def flush(s: Scanner, frame: Frame) -> None:
     s.writes |= names
     if frame.verb == "update":
         s.updates |= names
+        # A name that is not understood, or one of WITH: no database takes it.
+        s.everything = s.everything or not names
     else:
         s.deletes |= names
     # A single one is only the target.
