@@ -62,6 +62,16 @@ def all_steps(token: bytes) -> dict[str, Callable[[bytes | None, Step], bytes]]:
 
 
 class TestShape:
+    @given(st.lists(settled_stamps, max_size=4), st.lists(any_stamp, max_size=2))
+    def test_joined_are_those_that_are_all_settled(
+        self, first: list[bytes], last: list[bytes | None]
+    ) -> None:
+        found = [*first, *last]
+        if all(map(stamps.is_settled, found)):
+            assert stamps.joined(found) == b"".join(filter(None, found))
+        else:
+            assert stamps.joined(found) is None
+
     @given(numbers, numbers, st.binary(min_size=16, max_size=16))
     def test_settled_comes_apart_as_it_was_made(
         self, sequence: int, wall: int, nonce: bytes

@@ -65,9 +65,6 @@ def _on_on(s: Scanner, i: int) -> int:
 
 def _on_select(s: Scanner, i: int) -> int:
     frame = s.frame
-    if frame.verb in ("update", "delete") and frame.collect is not None:
-        # No database takes it; one that did would write them all the same.
-        targets.flush(s, frame)
     frame.verb = "select"
     frame.in_from = False
     frame.collect = None

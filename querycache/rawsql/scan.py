@@ -78,6 +78,7 @@ class Scanner(Reader):
         self.functions: set[str] = set()
         self.qualifiers: set[str] = set()
         self.everything = False
+        self.modifies = False
         self.locking = False
         self.frame = Frame(CTE)  # where a data-modifying statement may stand
         self.stack: list[Frame] = []

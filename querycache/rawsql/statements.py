@@ -117,12 +117,14 @@ def _query(r: Reader, start: int) -> Statement:
     s = Scanner(r.tokens, start, r.end, r.dialect).run()
     if s.odd:
         return UNKNOWN
-    writes = bool(s.writes) or s.everything
+    # What modifies and names nothing that can be modified was not understood.
+    everything = s.everything or (s.modifies and not s.writes)
+    writes = bool(s.writes) or everything
     return Statement(
         Kind.WRITE if writes else Kind.READ,
         reads=frozenset(s.reads),
         writes=frozenset(s.writes) if writes else _NO_NAMES,
-        everything=s.everything,
+        everything=everything,
         inserts=frozenset(s.inserts) if writes else _NO_NAMES,
         deletes=frozenset(s.deletes) if writes else _NO_NAMES,
         updates=frozenset(s.updates) if writes else _NO_NAMES,

@@ -22,6 +22,7 @@ TEMPORARY_SCHEMAS = frozenset(("pg_temp", "temp"))
 def begin(s: Scanner, i: int) -> int:
     """Read a data-modifying verb at `i` and its target; returns the index to go on from."""
     verb = s.texts[i]
+    s.modifies = True
     s.frame.in_from = False
     s.frame.collect = None
     if verb in ("insert", "replace"):
@@ -60,8 +61,6 @@ def flush(s: Scanner, frame: Frame) -> None:
     s.writes |= names
     if frame.verb == "update":
         s.updates |= names
-        # A name that is not understood, or one of WITH: no database takes it.
-        s.everything = s.everything or not names
     else:
         s.deletes |= names
     # A single one is only the target.

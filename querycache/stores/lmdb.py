@@ -116,8 +116,7 @@ class LmdbStore(Store):
 
     def stamps(self, stamps: Sequence[bytes]) -> Sequence[bytes | None]:
         files = self._stamps
-        if files.pid != os.getpid():
-            files.check_process()
+        files.check_process()
         try:
             while True:
                 with files.reading:

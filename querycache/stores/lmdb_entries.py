@@ -77,8 +77,7 @@ class Entries:
     def read(self, entry: bytes) -> bytes | None:
         """Return an entry's value; None when there is none, or it has ended."""
         files = self.files
-        if files.pid != os.getpid():
-            files.check_process()
+        files.check_process()
         if self._waiting.items:
             waits = self._waiting.items.get(entry)
             self._waiting.flush_old()
@@ -94,7 +93,7 @@ class Entries:
                 pieces = [txn.get(key) for key in _pieces(entry, further)] if further else ()
             finally:
                 txn.abort()
-        if deadline <= time.monotonic_ns() // 1_000_000:
+        if deadline <= _now():
             return None
         if len(self._hits) >= _HITS:
             self._hits.clear()

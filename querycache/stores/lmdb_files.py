@@ -130,8 +130,7 @@ class Environment:
         self.reading = threading.Lock()
         self.writing = threading.Lock()
         self._opening = threading.Lock()
-        #: The process that opened it; another is a child of a fork that ran no hook of Python's.
-        self.pid = os.getpid()
+        self._pid = os.getpid()
         self.env: Any = None
         #: `lmdb.Environment.begin` while it is open.
         self.begin: Callable[..., Any] = self._open_and_begin
@@ -161,7 +160,7 @@ class Environment:
         """In a forked child: forget what belongs to the parent without touching it."""
         self.reading, self.writing = threading.Lock(), threading.Lock()
         self._opening = threading.Lock()
-        self.pid = os.getpid()
+        self._pid = os.getpid()
         if self.env is not None:
             # Not closed before the fork: C code forked, or a write was stuck. Closing it here, or
             # letting py-lmdb do so at exit, would free reader slots that the parent is using.
@@ -173,7 +172,7 @@ class Environment:
 
     def check_process(self) -> None:
         """Notice a fork that ran no hook of Python's; call without a lock."""
-        if self.pid != os.getpid():
+        if self._pid != os.getpid():
             self.abandon()
 
     def deleted(self) -> bool:

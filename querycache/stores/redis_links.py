@@ -126,7 +126,7 @@ class Links:
             return None
         try:
             link.start(command)
-        except (errors.RedisError, OSError):
+        except (errors.RedisError, OSError, *GARBLED):
             self._drop(link)
             return None
         except BaseException:

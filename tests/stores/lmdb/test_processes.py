@@ -213,7 +213,7 @@ if pid == 0:
             ctypes.pythonapi.PyOS_AfterFork_Child()
         else:
             # What the interpreter's hook would do; without it no thread of the child can start.
-            assert store._stamps.pid != os.getpid()
+            assert store._stamps._pid != os.getpid()
         for call in (store.stamps, store.touch):
             try:
                 call([b"l:s:1"])

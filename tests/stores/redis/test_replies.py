@@ -14,7 +14,7 @@ from redis import exceptions as errors
 from redis.connection import Connection
 
 from querycache.stores.redis_replies import Replies
-from querycache.stores.redis_wire import GARBLED
+from querycache.stores.redis_wire import GARBLED, Link
 
 REPLIES: list[tuple[bytes, Any]] = [
     (b"+OK\r\n", b"OK"),
@@ -41,6 +41,7 @@ class Server:
         connection._sock = ours
         self._ours = ours
         self.replies = Replies(connection)
+        self.link = Link(connection)
 
     def close(self) -> None:
         self._ours.close()
@@ -141,3 +142,15 @@ def test_whatever_arrives_is_replies_or_is_refused(pieces: list[bytes]) -> None:
         with contextlib.suppress(errors.RedisError, OSError, *GARBLED):
             while True:
                 server.replies.next()
+
+
+def test_a_server_that_takes_no_command_in_time_is_no_closed_connection(server: Server) -> None:
+    """One that was closed is opened again, and the command sent once more."""
+    with pytest.raises(errors.TimeoutError):
+        server.link.ask(bytes(64 * 1024 * 1024))
+
+
+def test_a_closed_connection_takes_no_command(server: Server) -> None:
+    server.end.close()
+    with pytest.raises(OSError, match="Broken pipe"):
+        server.link.ask(b"*1\r\n$4\r\nPING\r\n")
