@@ -22,6 +22,7 @@ from django.db.models.sql.compiler import (
 from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
 
 from querycache.ahead import Ahead, announce_ahead
+from querycache.compiled import compiles_as_django
 from querycache.reads import Read, read
 from querycache.runtime import runtime
 from querycache.state import transaction_of
@@ -81,6 +82,9 @@ class RecordingMixin(_Base):
 class ReadMixin(CachedMixin):
     """Serves SELECTs from the cache."""
 
+    #: Whether the compiler is one of Django's own, whose texts may be used again.
+    djangos = False
+
     def execute_sql(
         self,
         result_type: Any = MULTI,
@@ -93,28 +97,31 @@ class ReadMixin(CachedMixin):
             installed is None
             or chunked_fetch
             or (result_type != MULTI and result_type != SINGLE)
-            or query.model in installed.skipped
             or query.select_for_update
             or query.explain_info
-            or not reads_enabled()
-            or BYPASS in query.__dict__
-            or local.selecting_for_write
             or self.connection.needs_rollback
         ):
             return super().execute_sql(result_type, chunked_fetch, chunk_size)
         transaction = transaction_of(self.connection)
-        if not transaction.serves:
-            return super().execute_sql(result_type, chunked_fetch, chunk_size)
-        multi = result_type == MULTI
+        texts = transaction.texts if self.djangos else None
         try:
-            sql, params = self.as_sql()
+            sql, params = self.as_sql() if texts is None else texts.compile(self)
         except EmptyResultSet:
+            sql, params = "", ()
+        multi = result_type == MULTI
+        if not sql:
             return iter([]) if multi else None
+        if (
+            query.model in installed.skipped
+            or not reads_enabled()
+            or BYPASS in query.__dict__
+            or local.selecting_for_write
+            or not transaction.serves
+        ):
+            return self._run(sql, params, result_type, chunk_size, trusted=None)
         database = transaction.database
         plan = database.plans.get(sql)
         if plan is None:
-            if not sql:
-                return iter([]) if multi else None
             plan = database.plan(transaction, sql, lambda: tables_of(self, sql))
         if plan.reason is not None:
             installed.cache.counters.bypassed += 1
@@ -244,4 +251,7 @@ def recording_class(compiler: type[Any]) -> type[Any]:
 
 def _mixed(mixin: type, compiler: type[SQLCompiler]) -> type[SQLCompiler]:
     # The name shows up in messages and in the repr of compilers.
-    return type(compiler.__name__, (mixin, compiler), {"__module__": compiler.__module__})
+    module = compiler.__module__
+    made: Any = type(compiler.__name__, (mixin, compiler), {"__module__": module})
+    made.djangos = compiles_as_django(compiler)
+    return made  # type: ignore[no-any-return]

@@ -80,6 +80,7 @@ class Config:
     depends: Mapping[str, tuple[str, ...]]
     triggers: Mapping[str, tuple[str, ...]]
     raw_sql: Literal["track", "ignore"]
+    reuse_sql: bool
     context: Callable[[Any], object] | str | None
 
     @property
@@ -219,6 +220,7 @@ KEYS: Final[Mapping[str, Key]] = MappingProxyType(
         ),
         "TRIGGERS": Key({}, "a dict of table names, each with a list of tables", values.name_lists),
         "RAW_SQL": Key("track", "'track' or 'ignore'", values.choice("track", "ignore")),
+        "REUSE_SQL": Key(True, "True or False", values.flag),
         "CONTEXT": Key(
             None, "None, a callable, or the dotted path of one", values.optional(values.context)
         ),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections
 
 from querycache.cache import QueryCache
+from querycache.compiled import CheckedTexts, Texts, writes_as_django
 from querycache.dependencies import Database
 from querycache.identity import MemoryNames, identify
 from querycache.keys import database_identity
@@ -42,6 +43,7 @@ class Installed:
         #: Tells the tenant of a connection; None where the project has none.
         self.context = context
         self._databases: dict[str, Database] = {}
+        self._texts: dict[tuple[Any, ...], Texts] = {}
         self._lock = threading.Lock()
 
     def request_over(self, **kwargs: Any) -> None:
@@ -81,6 +83,26 @@ class Installed:
                 if len(self._databases) >= 256:
                     self._databases.clear()
                 self._databases[identity] = found
+            return found
+
+    def texts(self, connection: BaseDatabaseWrapper) -> Texts | None:
+        """Return what connections of an alias have compiled, None where that is not kept."""
+        config = self.cache.config
+        if not config.reuse_sql or not writes_as_django(connection):
+            return None
+        # The server and the options have a say in what a text looks like, and both may be changed
+        # on a connection.
+        given = connection.settings_dict
+        leads_to = tuple(repr(given.get(name)) for name in ("HOST", "PORT", "OPTIONS"))
+        name = (connection.alias, type(connection), leads_to)
+        with self._lock:
+            found = self._texts.get(name)
+            if found is None:
+                if len(self._texts) >= 64:
+                    self._texts.clear()
+                share = 1.0 if self.cache.shadow else config.verify
+                found = CheckedTexts(share, raises=config.verify_raises) if share else Texts()
+                self._texts[name] = found
             return found
 
     def serves(self, connection: BaseDatabaseWrapper) -> bool:
@@ -169,6 +191,7 @@ def _attach(
     )
     state.replica = replica
     state.tenant = installed.context
+    state.texts = installed.texts(connection)
     state.serves = installed.serves(connection)
     state.tracks = state.serves or installed.tracks(connection, identity)
     if old is not None:

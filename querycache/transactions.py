@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from querycache.ahead import Ahead
     from querycache.cache import QueryCache
+    from querycache.compiled import Texts
     from querycache.values import Replica
 
 Result = TypeVar("Result")
@@ -62,6 +63,7 @@ class Transaction:
         "session",
         "snapshot",
         "tenant",
+        "texts",
         "tracks",
         "unannounced",
         "written",
@@ -86,6 +88,8 @@ class Transaction:
         self.changes: frozenset[str] = frozenset()
         #: Whether reads of this alias are cached, and whether its writes matter: `DATABASES`.
         self.serves = self.tracks = True
+        #: Texts of queries that were compiled before; None where all are made anew.
+        self.texts: Texts | None = None
         #: What the database follows, and how far behind; None: it is the one that is written.
         self.replica: Replica | None = None
         #: Tells the tenant, see `CONTEXT`; None where the project has none.

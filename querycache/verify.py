@@ -78,3 +78,19 @@ def report_difference(
     )
     if raises:
         raise StaleHit(f"a cached result differs from the database's: {sql}")
+
+
+def report_text(found: object, made: object, *, raises: bool) -> None:
+    """Log that a text, or its parameters, are not those that Django makes now.
+
+    Args:
+        found: what would have been used.
+        made: what Django makes.
+        raises: whether that is an error.
+
+    Raises:
+        StaleHit: where `raises` asks for it.
+    """
+    logger.error("a query's text differs from Django's\nours: %r\nDjango's: %r", found, made)
+    if raises:
+        raise StaleHit(f"a query's text differs from Django's: {made!r}")

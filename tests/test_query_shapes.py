@@ -131,7 +131,7 @@ def authorised(alias: str) -> Iterator[set[str]]:
         driver.set_authorizer(None)
 
 
-class _OneDatabase:
+class OneDatabase:
     """A router for what Django asks without naming a database, such as content types."""
 
     def __init__(self, alias: str) -> None:
@@ -146,7 +146,7 @@ class _OneDatabase:
 @pytest.fixture
 def m(database: str, cache: QueryCache) -> Iterator[Library]:
     library = Library(database)
-    with override_settings(DATABASE_ROUTERS=[_OneDatabase(database)]):
+    with override_settings(DATABASE_ROUTERS=[OneDatabase(database)]):
         populate(library)
         yield library
 

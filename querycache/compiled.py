@@ -1,0 +1,311 @@
+"""Texts that Django made once, for all further queries of their shape.
+
+Making the text of a query is most of what a cheap one costs, and most programs ask the same few
+hundred questions. Only values are made ready anew, by Django's own lookups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import random
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet, FullResultSet
+from django.db.models.expressions import Col
+
+from querycache.shapes import Shape, shape_of
+from querycache.verify import report_text
+
+#: Shapes that are remembered per database; each takes a few kilobytes.
+_REMEMBERED = 1024
+
+_BACKENDS = ("django.db.backends.", "django.contrib.gis.db.backends.")
+_VENDORS = frozenset({"sqlite", "postgresql", "mysql"})
+
+
+def writes_as_django(connection: Any) -> bool:
+    """Tell whether the backend of a connection writes SQL as one of Django's own does.
+
+    Args:
+        connection: of any backend.
+    """
+    return connection.vendor in _VENDORS and all(
+        type(part).__module__.startswith(_BACKENDS)
+        for part in (connection.ops, connection.features)
+    )
+
+
+def compiles_as_django(compiler: type) -> bool:
+    """Tell whether a compiler class is one of Django's own, and nobody has changed it.
+
+    Args:
+        compiler: a class of compilers.
+    """
+    return compiler.__module__.startswith("django.db.") and all(
+        getattr(part, "__module__", "django.").startswith("django.")
+        for ancestor in compiler.__mro__[:-1]
+        for part in vars(ancestor).values()
+    )
+
+
+class Text:
+    """A text, and what compiling it has left on the compiler.
+
+    Args:
+        compiler: that has just made it.
+        shape: of its query.
+        sql: the text.
+        constants: parameters that belong to the shape; they come first.
+        places: what the values of each lookup look like in the text; None where it shows none.
+    """
+
+    __slots__ = (
+        "_annotations",
+        "_columns",
+        "_constants",
+        "_count",
+        "_extra",
+        "_kept",
+        "_klass_info",
+        "_models",
+        "_places",
+        "sql",
+    )
+
+    def __init__(
+        self,
+        compiler: Any,
+        shape: Shape,
+        sql: str,
+        constants: tuple[Any, ...],
+        places: Sequence[Any],
+    ) -> None:
+        self.sql = sql
+        self._places = places
+        self._constants = constants
+        self._kept = shape.kept
+        self._columns = compiler.select
+        self._klass_info = compiler.klass_info
+        self._annotations = compiler.annotation_col_map
+        self._count = compiler.col_count
+        self._extra = compiler.has_extra_select
+        self._models = [
+            (meta, meta.concrete_fields, meta.ordering, meta.db_table) for meta in _models(compiler)
+        ]
+
+    def parameters(self, compiler: Any, shape: Shape) -> tuple[Any, ...] | None:
+        """Do for a compiler what making the text would do.
+
+        Args:
+            compiler: of another query of the shape.
+            shape: where the values are.
+
+        Returns:
+            The parameters; None where its text is another one after all, and is to be made.
+        """
+        for meta, fields, ordering, table in self._models:
+            # A program may add a field to a model, or have it lead to another table.
+            if (
+                meta.concrete_fields is not fields
+                or meta.ordering is not ordering
+                or meta.db_table != table
+            ):
+                return None
+        connection = compiler.connection
+        params = self._constants
+        try:
+            for lookup, place in zip(shape.lookups, self._places, strict=True):
+                if place is not None:
+                    text, values = lookup.process_rhs(compiler, connection)
+                    if text != place:
+                        return None
+                    params += tuple(values)
+        except (EmptyResultSet, FullResultSet):
+            return None
+        compiler.select = self._columns
+        compiler.klass_info = self._klass_info
+        compiler.annotation_col_map = self._annotations
+        compiler.col_count = self._count
+        compiler.has_extra_select = self._extra
+        return params
+
+
+#: Told apart from None, which stands for a shape whose texts differ.
+_NEVER_SEEN = object()
+
+
+class Texts:
+    """The texts of the queries of one database, by shape."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, ...], Any] = {}
+
+    def compile(self, compiler: Any) -> tuple[str, Any]:
+        """Return what `compiler.as_sql()` returns, and leave on the compiler what that leaves.
+
+        Args:
+            compiler: of a query that is about to be executed.
+
+        Raises:
+            EmptyResultSet: there is nothing to be asked.
+        """
+        shape = shape_of(compiler)
+        if shape is not None:
+            text = self._known.get(shape.key, _NEVER_SEEN)
+            if text is _NEVER_SEEN:
+                return self._learn(compiler, shape)
+            if text is not None:
+                params = text.parameters(compiler, shape)
+                if params is not None:
+                    return text.sql, params
+        return compiler.as_sql()  # type: ignore[no-any-return]
+
+    def _learn(self, compiler: Any, shape: Shape) -> tuple[str, Any]:
+        sql, params = compiler.as_sql()
+        places = _places(compiler, shape, params)
+        text = None
+        if places is not None:
+            text = Text(compiler, shape, sql, params[: len(shape.constants)], places)
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        self._known[shape.key] = text
+        return sql, params
+
+
+class CheckedTexts(Texts):
+    """Texts that are compared with what Django makes now, and then not used.
+
+    Args:
+        share: of the queries that are compared, from 0 to 1.
+        raises: whether a difference is an error.
+    """
+
+    def __init__(self, share: float, *, raises: bool) -> None:
+        super().__init__()
+        self._share = share
+        self._raises = raises
+
+    def compile(self, compiler: Any) -> tuple[str, Any]:
+        """Do what `Texts` do, and report where that is not what compiling comes to.
+
+        Args:
+            compiler: of a query that is about to be executed.
+
+        Raises:
+            EmptyResultSet: there is nothing to be asked.
+            StaleHit: there is a difference, and that is to be an error.
+        """
+        shape = shape_of(compiler)
+        known = shape and self._known.get(shape.key)
+        sql, params = super().compile(compiler)
+        if not isinstance(known, Text) or random() >= self._share:  # noqa: S311
+            return sql, params
+        found = _outcome(compiler, sql, params)
+        try:
+            now = compiler.as_sql()
+        except EmptyResultSet:
+            report_text(found, None, raises=self._raises)
+            raise
+        made = _outcome(compiler, *now)
+        if found != made:
+            report_text(found, made, raises=self._raises)
+        return now  # type: ignore[no-any-return]
+
+
+def _outcome(compiler: Any, sql: str, params: Any) -> tuple[Any, ...]:
+    """Return all that compiling comes to, in a form that can be compared."""
+    return (
+        sql,
+        tuple((type(param), param) for param in params),
+        [(type(expression), told, alias) for expression, told, alias in compiler.select],
+        _shown_models(compiler.klass_info),
+        compiler.annotation_col_map,
+        compiler.col_count,
+        compiler.has_extra_select,
+    )
+
+
+def _shown_models(info: Any) -> Any:
+    """Return what of `klass_info` can be compared: its functions are made anew each time."""
+    if info is None:
+        return None
+    told = {name: info.get(name) for name in ("model", "select_fields", "field", "reverse")}
+    return told, [_shown_models(related) for related in info.get("related_klass_infos", ())]
+
+
+def _places(compiler: Any, shape: Shape, params: Any) -> list[Any] | None:
+    """Find the values of a query in what it has just been compiled to.
+
+    Returns:
+        What each lookup's values look like in the text, None for a lookup whose text says it all.
+        None where something else has a say in the text or the parameters.
+    """
+    if type(params) is not tuple or not _is_plain_query(compiler, shape.lookups):
+        return None
+    places: list[Any] = []
+    found: list[Any] = []
+    for lookup in shape.lookups:
+        try:
+            place, values = lookup.process_rhs(compiler, compiler.connection)
+            _, own = compiler.compile(lookup)
+        except (EmptyResultSet, FullResultSet):
+            # A condition that is never or always true has no text.
+            return None
+        if not own:
+            places.append(None)
+        elif _same(own, values):
+            places.append(place)
+            found += values
+        else:
+            return None
+    constants = len(shape.constants)
+    # PostgreSQL's numbers are of classes of their own.
+    if list(params[:constants]) != shape.constants or not _same(params[constants:], found):
+        return None
+    return places
+
+
+def _models(compiler: Any) -> list[Any]:
+    """Return what describes the models that a query was compiled with."""
+    found = {id(meta): meta for meta in [compiler.query.get_meta()]}
+    for join in compiler.query.alias_map.values():
+        if join.join_type is not None:
+            for model in (join.join_field.model, join.join_field.related_model):
+                found[id(model._meta)] = model._meta
+    return list(found.values())
+
+
+def _is_plain_query(compiler: Any, lookups: Sequence[Any]) -> bool:
+    """Tell whether all parts of a query are written as Django writes them."""
+    query = compiler.query
+    if query.model is None:
+        return False
+    vendor = f"as_{compiler.connection.vendor}"
+    for lookup in lookups:
+        kind = type(lookup)
+        method = vendor if hasattr(kind, vendor) else "as_sql"
+        if not all(_is_djangos(kind, name) for name in (method, "process_lhs", "process_rhs")):
+            return False
+    for expression, _, _ in compiler.select:
+        if isinstance(expression, Col) and type(expression) is not Col:
+            return False
+        field = expression._output_field_or_none
+        if field is not None and not _is_djangos(type(field), "select_format"):
+            return False
+    for join in query.alias_map.values():
+        if join.join_type is not None:
+            field = join.join_field
+            for part in (field, getattr(field, "field", field)):
+                if not _is_djangos(type(part), "get_extra_restriction", "django.db.models."):
+                    return False
+    return True
+
+
+def _is_djangos(kind: type, method: str, module: str = "django.") -> bool:
+    return getattr(kind, method).__module__.startswith(module)  # type: ignore[no-any-return]
+
+
+def _same(one: Sequence[Any], other: Sequence[Any]) -> bool:
+    return len(one) == len(other) and all(
+        type(a) is type(b) and a == b for a, b in zip(one, other, strict=True)
+    )

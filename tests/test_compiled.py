@@ -1,0 +1,658 @@
+"""Texts that are used again: the same as Django makes, and made anew wherever that may differ."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import EmptyResultSet, FullResultSet
+from django.db import connections, models
+from django.db.models import (
+    Avg,
+    Count,
+    F,
+    FilteredRelation,
+    Max,
+    Min,
+    Q,
+    QuerySet,
+    Sum,
+    TextChoices,
+)
+from django.db.models.lookups import Exact
+from django.db.models.sql import Query
+from django.db.models.sql.compiler import SQLCompiler
+from django.test import override_settings
+from django.test.utils import isolate_apps
+from hypothesis import HealthCheck, given, settings, strategies
+
+import querycache
+from querycache import compiled
+from querycache.compiled import CheckedTexts, Text, Texts, compiles_as_django, writes_as_django
+from querycache.shapes import shape_of
+from querycache.state import transaction_of
+from tests.environment import DATABASES, add_database, configure, remove_database
+from tests.shapes.dataset import Library, populate
+from tests.shapes.table import Shape as AskedShape
+from tests.test_query_shapes import CASES, OneDatabase, ask
+
+everywhere = pytest.mark.parametrize("database", DATABASES, indirect=True)
+on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
+Build = Callable[[Library], "QuerySet[Any]"]
+
+
+def compiler_of(asked: QuerySet[Any], alias: str) -> Any:
+    return asked.query.clone().get_compiler(alias)
+
+
+def outcome(make: Callable[[Any], Any], compiler: Any) -> Any:
+    """Return all that compiling comes to, exceptions included."""
+    try:
+        sql, params = make(compiler)
+    except (EmptyResultSet, FullResultSet, ValueError, TypeError, OverflowError) as error:
+        return type(error)
+    return compiled._outcome(compiler, sql, params)
+
+
+def fresh(compiler: Any) -> Any:
+    return compiler.as_sql()
+
+
+@contextmanager
+def compilations() -> Iterator[list[str]]:
+    """Collect the models whose queries Django compiles in the block."""
+    made: list[str] = []
+    as_sql = SQLCompiler.as_sql
+
+    def noting(self: Any, *args: Any, **kwargs: Any) -> Any:
+        made.append(repr(self.query.model))
+        return as_sql(self, *args, **kwargs)
+
+    # The library tells Django's own methods by their module.
+    noting.__module__ = SQLCompiler.__module__
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SQLCompiler, "as_sql", noting)
+        yield made
+
+
+def reuses(one: Build, other: Build, m: Library) -> bool:
+    """Tell whether the second query gets the text of the first; fails where that is not its own."""
+    texts = Texts()
+    outcome(texts.compile, compiler_of(one(m), m.alias))
+    with compilations() as made:
+        found = outcome(texts.compile, compiler_of(other(m), m.alias))
+    assert found == outcome(fresh, compiler_of(other(m), m.alias))
+    return not made
+
+
+# -- what is used again ------------------------------------------------------------------------
+
+SAME: dict[str, tuple[Build, Build]] = {
+    "key": (lambda m: m.Book.filter(pk=1), lambda m: m.Book.filter(pk=2)),
+    "text": (lambda m: m.Author.filter(name="a"), lambda m: m.Author.filter(name="b")),
+    "relation": (lambda m: m.Book.filter(author=1), lambda m: m.Book.filter(author=2)),
+    "choice": (
+        lambda m: m.Author.filter(name=Choice.ONE),
+        lambda m: m.Author.filter(name=Choice.TWO),
+    ),
+    "like": (
+        lambda m: m.Author.filter(name__icontains="a%"),
+        lambda m: m.Author.filter(name__icontains="_"),
+    ),
+    "in": (lambda m: m.Book.filter(pk__in=[1, 2]), lambda m: m.Book.filter(pk__in=[3, 4])),
+    "range": (
+        lambda m: m.Book.filter(price__range=(1, 2)),
+        lambda m: m.Book.filter(price__range=(Decimal("1.5"), 3)),
+    ),
+    "null": (
+        lambda m: m.Author.filter(born__isnull=True, pk=1),
+        lambda m: m.Author.filter(born__isnull=True, pk=2),
+    ),
+    "alternatives": (
+        lambda m: m.Book.filter(Q(pk=1) | ~Q(pages__gte=3), in_print=True),
+        lambda m: m.Book.filter(Q(pk=5) | ~Q(pages__gte=4), in_print=True),
+    ),
+    "joins": (
+        lambda m: m.Book.filter(author__mentor__name="a", genres__name="b"),
+        lambda m: m.Book.filter(author__mentor__name="c", genres__name="d"),
+    ),
+    "related": (
+        lambda m: m.Book.select_related("author__mentor", "publisher").filter(pk=1)[:5],
+        lambda m: m.Book.select_related("author__mentor", "publisher").filter(pk=2)[:5],
+    ),
+    "deferred": (
+        lambda m: m.Book.only("title").filter(pk=1),
+        lambda m: m.Book.only("title").filter(pk=2),
+    ),
+    "order": (
+        lambda m: m.Book.filter(pk=1).order_by("-author__name", F("pages").desc(nulls_last=True)),
+        lambda m: m.Book.filter(pk=2).order_by("-author__name", F("pages").desc(nulls_last=True)),
+    ),
+    "default_order": (
+        lambda m: m.Publisher.filter(pk=1),
+        lambda m: m.Publisher.filter(pk=2),
+    ),
+    "values": (
+        lambda m: m.Book.filter(pk=1).values_list("title", "author__name"),
+        lambda m: m.Book.filter(pk=2).values_list("title", "author__name"),
+    ),
+    "aggregates": (
+        lambda m: m.Author.filter(pk=1).annotate(n=Count("books"), top=Max("books__price")),
+        lambda m: m.Author.filter(pk=2).annotate(n=Count("books"), top=Max("books__price")),
+    ),
+    "groups": (
+        lambda m: m.Book.filter(pages__gt=1).values("author").annotate(Sum("pages"), Avg("price")),
+        lambda m: m.Book.filter(pages__gt=2).values("author").annotate(Sum("pages"), Avg("price")),
+    ),
+    "distinct": (
+        lambda m: m.Book.filter(pages__gt=1).order_by("title").values("author").distinct(),
+        lambda m: m.Book.filter(pages__gt=2).order_by("title").values("author").distinct(),
+    ),
+    "inherited": (lambda m: m.Shop.filter(stock=1), lambda m: m.Shop.filter(stock=2)),
+    "extra": (
+        lambda m: m.Book.extra(select={"two": "1 + 1"}).filter(pk=1),
+        lambda m: m.Book.extra(select={"two": "1 + 1"}).filter(pk=2),
+    ),
+}
+
+
+class Choice(TextChoices):
+    ONE = "one"
+    TWO = "two"
+
+
+@everywhere
+@pytest.mark.parametrize("name", SAME)
+def test_a_query_of_one_shape_gets_the_text_that_was_made(database: str, name: str) -> None:
+    one, other = SAME[name]
+    assert reuses(one, other, Library(database))
+
+
+@everywhere
+def test_numbers_and_existence(database: str) -> None:
+    configure(STORE="memory://")
+    m = Library(database)
+    populate(m)
+
+    def ask(pages: int) -> Any:
+        books = m.Book.filter(pages__gt=pages)
+        return (
+            books.count(),
+            books.exists(),
+            books.aggregate(Sum("pages"), Min("price")),
+            books.order_by("pk").first(),
+            books.filter(pk__in=[1, 2]).in_bulk(),
+        )
+
+    ask(1)
+    with compilations() as made:
+        found = ask(2)
+    assert made == []
+    with querycache.disabled(), compilations():
+        configure(STORE="memory://", REUSE_SQL=False)
+        assert found == ask(2)
+
+
+# -- what is not -------------------------------------------------------------------------------
+
+OTHER: dict[str, tuple[Build, Build]] = {
+    "column": (lambda m: m.Book.filter(pk=1), lambda m: m.Book.filter(pages=1)),
+    "lookup": (lambda m: m.Book.filter(pk__gt=1), lambda m: m.Book.filter(pk__gte=1)),
+    "model": (lambda m: m.Genre.filter(pk=1), lambda m: m.Place.filter(pk=1)),
+    "truth": (lambda m: m.Book.filter(in_print=True), lambda m: m.Book.filter(in_print=False)),
+    "null": (
+        lambda m: m.Author.filter(born__isnull=True),
+        lambda m: m.Author.filter(born__isnull=False),
+    ),
+    "number_of_values": (
+        lambda m: m.Book.filter(pk__in=[1, 2]),
+        lambda m: m.Book.filter(pk__in=[1, 2, 3]),
+    ),
+    "values_that_are_one": (
+        lambda m: m.Book.filter(pk__in=[1, 2]),
+        lambda m: m.Book.filter(pk__in=[1, 1]),
+    ),
+    "no_value_among_them": (
+        lambda m: m.Author.filter(born__in=[datetime.date(2000, 1, 1)]),
+        lambda m: m.Author.filter(born__in=[None]),
+    ),
+    "too_large": (lambda m: m.Book.filter(pages=1), lambda m: m.Book.filter(pages=2**70)),
+    "too_large_to_matter": (
+        lambda m: m.Book.filter(pages__lt=1),
+        lambda m: m.Book.filter(pages__lt=2**70),
+    ),
+    "slice": (lambda m: m.Book.all()[:5], lambda m: m.Book.all()[:6]),
+    "offset": (lambda m: m.Book.all()[1:5], lambda m: m.Book.all()[2:5]),
+    "order": (lambda m: m.Book.order_by("pk"), lambda m: m.Book.order_by("-pk")),
+    "order_turned": (lambda m: m.Book.order_by("pk"), lambda m: m.Book.order_by("pk").reverse()),
+    "order_of_nulls": (
+        lambda m: m.Author.order_by(F("born").desc(nulls_last=True)),
+        lambda m: m.Author.order_by(F("born").desc(nulls_first=True)),
+    ),
+    "ordered_by_default": (lambda m: m.Publisher.all(), lambda m: m.Publisher.order_by()),
+    "negation": (lambda m: m.Book.filter(Q(pk=1)), lambda m: m.Book.filter(~Q(pk=1))),
+    "connector": (
+        lambda m: m.Book.filter(Q(pk=1) | Q(pk=2)),
+        lambda m: m.Book.filter(Q(pk=1) & Q(pk=2)),
+    ),
+    "relations": (
+        lambda m: m.Book.select_related("author"),
+        lambda m: m.Book.select_related("publisher"),
+    ),
+    "deferred": (lambda m: m.Book.only("title"), lambda m: m.Book.defer("title")),
+    "columns": (
+        lambda m: m.Book.values_list("title", "pages"),
+        lambda m: m.Book.values_list("pages", "title"),
+    ),
+    "distinct": (lambda m: m.Book.values("pages"), lambda m: m.Book.values("pages").distinct()),
+    "aggregate": (
+        lambda m: m.Author.annotate(n=Max("books__pages")),
+        lambda m: m.Author.annotate(n=Min("books__pages")),
+    ),
+    "aggregate_of": (
+        lambda m: m.Author.annotate(n=Max("books__pages")),
+        lambda m: m.Author.annotate(n=Max("books__price")),
+    ),
+    "alias": (
+        lambda m: m.Author.annotate(n=Max("books__pages")),
+        lambda m: m.Author.annotate(k=Max("books__pages")),
+    ),
+    "outer_join": (
+        lambda m: m.Book.filter(publisher__name="a"),
+        lambda m: m.Book.filter(Q(publisher__name="a") | Q(pk=1)),
+    ),
+    "extra": (
+        lambda m: m.Book.extra(select={"n": "1 + 1"}),
+        lambda m: m.Book.extra(select={"n": "1 + 2"}),
+    ),
+}
+
+
+@everywhere
+@pytest.mark.parametrize("name", OTHER)
+def test_a_query_of_another_shape_does_not(database: str, name: str) -> None:
+    one, other = OTHER[name]
+    m = Library(database)
+    for first, second in ((one, other), (other, one)):
+        assert not reuses(first, second, m)
+
+
+UNKNOWN: dict[str, Build] = {
+    "union": lambda m: m.Book.filter(pk=1).union(m.Book.filter(pk=2)),
+    "filtered_aggregate": lambda m: m.Author.annotate(n=Count("books", filter=Q(books__pages=1))),
+    "distinct_aggregate": lambda m: m.Author.annotate(n=Count("books", distinct=True)),
+    "aggregate_with_default": lambda m: m.Author.annotate(n=Max("books__pages", default=0)),
+    "having": lambda m: m.Author.annotate(n=Count("books")).filter(n=1),
+    "filtered_relation": lambda m: m.Author.annotate(
+        some=FilteredRelation("books", condition=Q(books__pages=1))
+    ).filter(some__pk=1),
+    "generic_relation": lambda m: m.Book.filter(notes__text="a"),
+    "compared_with_a_column": lambda m: m.Book.filter(pages=F("price")),
+    "subquery": lambda m: m.Book.filter(author__in=m.Author.filter(pk=1)),
+    "json": lambda m: m.Book.filter(extra__has_key="a"),
+    "transform": lambda m: m.Book.filter(published__year=2000),
+    "composite_key": lambda m: m.Chapter.filter(pk=(1, 2)),
+    "long_list": lambda m: m.Book.filter(pk__in=range(200)),
+    "extra_with_parameters": lambda m: m.Book.extra(select={"n": "%s"}, select_params=(1,)),
+    "extra_condition": lambda m: m.Book.extra(where=["pages = 1"]),
+    "none": lambda m: m.Book.none(),
+    "locked": lambda m: m.Book.select_for_update(),
+}
+
+
+@everywhere
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_is_not_known_is_made_anew(
+    database: str, name: str, request: pytest.FixtureRequest
+) -> None:
+    build = UNKNOWN[name]
+    m = Library(database)
+    # Generic relations ask for their content type, by the alias "default".
+    known = ContentType(pk=7, app_label="library", model="book")
+    ContentType.objects._add_to_cache("default", known)  # type: ignore[attr-defined]
+    request.addfinalizer(ContentType.objects.clear_cache)
+    if name == "locked" and database.startswith("sqlite"):
+        pytest.skip("there is nothing to lock")
+    if name == "locked":
+        assert shape_of(compiler_of(build(m), database)) is None
+        return
+    assert not reuses(build, build, m)
+
+
+class Marked(Query):
+    """A query of somebody else's."""
+
+
+def test_queries_of_other_classes_and_with_other_attributes() -> None:
+    m = Library("default")
+    asked = m.Book.filter(pk=1)
+    assert shape_of(compiler_of(asked, "default")) is not None
+    assert shape_of(asked.query.chain(klass=Marked).get_compiler("default")) is None
+    asked.query.hint = "other"
+    assert shape_of(compiler_of(asked, "default")) is None
+
+
+class Sharp(Exact):
+    """A lookup of somebody else's."""
+
+
+def test_lookups_and_values_of_other_classes() -> None:
+    m = Library("default")
+    asked = m.Book.filter(pages=1)
+    lookup = asked.query.where.children[0]
+    asked.query.where.children[0] = Sharp(lookup.lhs, lookup.rhs)
+    assert shape_of(compiler_of(asked, "default")) is None
+
+    class Odd(int):
+        def as_sql(self, compiler: Any, connection: Any) -> Any:
+            raise NotImplementedError
+
+    lookup.rhs = Odd(1)
+    asked.query.where.children[0] = lookup
+    assert shape_of(compiler_of(asked, "default")) is None
+    lookup.rhs = object()
+    assert shape_of(compiler_of(asked, "default")) is None
+
+
+@isolate_apps("tests.library")
+@on_sqlite
+def test_fields_that_write_their_column_in_their_own_way(database: str) -> None:
+    class Upper(models.CharField):
+        def select_format(self, compiler: Any, sql: str, params: Any) -> Any:
+            return f"{self.said}({sql})", params
+
+        said = "UPPER"
+
+    class Card(models.Model):
+        name = Upper(max_length=5)
+
+        class Meta:
+            app_label = "library"
+
+    texts = Texts()
+    for said in ("UPPER", "LOWER"):
+        Upper.said = said
+        compiler = Card._default_manager.filter(pk=1).query.get_compiler(database)
+        assert said in texts.compile(compiler)[0]
+
+
+@on_sqlite
+def test_a_program_that_changes_django(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    m = Library(database)
+
+    def louder(self: Any, compiler: Any, connection: Any) -> Any:
+        sql, params = self.process_lhs(compiler, connection)
+        return f"{sql} = 'A'", params
+
+    kind = type(m.Author.filter(name="a").query.where.children[0])
+    monkeypatch.setattr(kind, "as_sql", louder)
+    build = SAME["text"][0]
+    assert not reuses(build, build, m)
+    assert compiles_as_django(SQLCompiler)
+    monkeypatch.setattr(SQLCompiler, "get_distinct", lambda self: ([], []))
+    assert not compiles_as_django(SQLCompiler)
+
+
+@on_sqlite
+def test_backends_and_compilers_of_others(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = connections[database]
+    assert writes_as_django(connection)
+
+    class Operations(type(connection.ops)):  # type: ignore[misc]
+        def quote_name(self, name: str) -> str:
+            return f"[{name}]"
+
+    class Compiler(SQLCompiler):
+        pass
+
+    assert not compiles_as_django(Compiler)
+    monkeypatch.setattr(connection, "ops", Operations(connection))
+    assert not writes_as_django(connection)
+    monkeypatch.undo()
+    monkeypatch.setattr(connection, "vendor", "oracle")
+    assert not writes_as_django(connection)
+
+
+# -- what a program may change while it runs ---------------------------------------------------
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    "build", [lambda m: m.Genre.all(), lambda m: m.Book.select_related("author")]
+)
+def test_models_that_change(database: str, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    m = Library(database)
+    texts = Texts()
+    meta = build(m).model._meta
+    changes: list[tuple[Any, str, Any]] = [
+        (meta, "db_table", "library_other"),
+        (meta, "ordering", ["-pk"]),
+        (meta, "concrete_fields", meta.concrete_fields[:1]),
+    ]
+    if meta.model_name == "book":
+        changes.append((m.Author.model._meta, "db_table", "library_writer"))
+    texts.compile(compiler_of(build(m), database))
+    for owner, name, value in changes:
+        with monkeypatch.context() as patch:
+            patch.setitem(vars(owner), name, value)
+            found = outcome(texts.compile, compiler_of(build(m), database))
+            assert found == outcome(fresh, compiler_of(build(m), database))
+        assert found != outcome(texts.compile, compiler_of(build(m), database))
+
+
+@on_sqlite
+def test_fields_are_told_by_more_than_their_address(database: str) -> None:
+    """A model that is gone leaves its addresses to others."""
+    texts = Texts()
+    for number in range(30):
+        with isolate_apps("tests.library"):
+
+            class Passing(models.Model):
+                name = models.CharField(max_length=5, db_column=f"name_{number}")
+
+                class Meta:
+                    app_label = "library"
+
+            asked = Passing._default_manager.filter(name="a").values("name")
+            assert f"name_{number}" in texts.compile(asked.query.get_compiler(database))[0]
+        del Passing, asked
+
+
+def test_options_and_aliases_have_texts_of_their_own(request: pytest.FixtureRequest) -> None:
+    installed = configure(STORE="memory://")
+    one, other = connections["default"], connections["default"].copy()
+    assert installed.texts(one) is installed.texts(other) is not None
+    other.settings_dict["OPTIONS"] = {"server_side_binding": True}
+    assert installed.texts(one) is not installed.texts(other)
+    add_database("second", dict(one.settings_dict))
+    request.addfinalizer(lambda: remove_database("second"))
+    assert installed.texts(one) is not installed.texts(connections["second"])
+
+
+@on_sqlite
+def test_it_can_be_turned_off(database: str) -> None:
+    configure(STORE="memory://", REUSE_SQL=False)
+    m = Library(database)
+    populate(m)
+    list(m.Book.filter(pk=1))
+    with compilations() as made:
+        list(m.Book.filter(pk=2))
+    assert len(made) == 1
+
+
+@on_sqlite
+def test_what_is_remembered_has_an_end(database: str) -> None:
+    m = Library(database)
+    texts = Texts()
+    for number in range(2 * compiled._REMEMBERED):
+        texts.compile(compiler_of(m.Book.all()[: number + 1], database))
+        assert len(texts._known) <= compiled._REMEMBERED
+
+
+@on_sqlite
+def test_values_are_not_kept(database: str) -> None:
+    import gc
+    import weakref
+
+    class Secret(str):
+        __slots__ = ("__weakref__",)
+
+    m = Library(database)
+    texts = Texts()
+    value = Secret("a")
+    texts.compile(compiler_of(m.Author.filter(name=value), database))
+    seen = weakref.ref(value)
+    del value
+    gc.collect()
+    assert seen() is None
+
+
+# -- checking ----------------------------------------------------------------------------------
+
+
+_parameters = Text.parameters
+
+
+def wrong(text: Text, compiler: Any, shape: Any) -> tuple[Any, ...]:
+    """Stand for `Text.parameters`, and do it badly."""
+    if _parameters(text, compiler, shape) is None:
+        compiler.select, compiler.col_count, compiler.has_extra_select = [], 0, False
+    return (1,)
+
+
+@on_sqlite
+@pytest.mark.parametrize("raises", [True, False])
+def test_verify_compares_texts(
+    database: str,
+    raises: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    configure(STORE="memory://", VERIFY=1.0, VERIFY_RAISES=raises)
+    m = Library(database)
+    populate(m)
+    assert isinstance(transaction_of(connections[database]).texts, CheckedTexts)
+    expected = list(m.Book.filter(pk=2))
+    list(m.Book.filter(pk=1))
+    assert not caplog.records
+    monkeypatch.setattr(Text, "parameters", wrong)
+    with caplog.at_level(logging.ERROR, "querycache.verify"):
+        if raises:
+            with pytest.raises(querycache.StaleHit):
+                list(m.Book.filter(pk=2))
+        else:
+            assert list(m.Book.filter(pk=2)) == expected
+    assert "differs from Django's" in caplog.text
+
+
+@on_sqlite
+def test_verify_compares_what_has_no_text_any_more(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(STORE="memory://", VERIFY=1.0, VERIFY_RAISES=True)
+    m = Library(database)
+    populate(m)
+    list(m.Book.filter(pages=1))
+    monkeypatch.setattr(Text, "parameters", wrong)
+    with pytest.raises(querycache.StaleHit):
+        list(m.Book.filter(pages=2**70))
+
+
+@pytest.mark.parametrize(("shape", "database"), CASES, indirect=["database"])
+def test_every_way_to_ask_is_compared(database: str, shape: AskedShape) -> None:
+    configure(STORE="memory://", VERIFY=1.0, VERIFY_RAISES=True)
+    m = Library(database)
+    populate(m)
+    with override_settings(DATABASE_ROUTERS=[OneDatabase(database)]):
+        for _ in range(3):
+            ask(shape, m)
+
+
+# -- any lookup, any value ---------------------------------------------------------------------
+
+_TEXT = strategies.text(max_size=4) | strategies.sampled_from(["", "%", "_", "\\", "a'b", "%s"])
+_NUMBER = strategies.integers() | strategies.sampled_from([0, 2**31, 2**63, -(2**63) - 1])
+_FIELDS: dict[str, Any] = {
+    "name": _TEXT | strategies.sampled_from(list(Choice)),
+    "pages": _NUMBER | strategies.booleans() | strategies.floats(allow_nan=False),
+    "price": strategies.decimals(allow_nan=False, allow_infinity=False, places=2)
+    | strategies.integers(0, 99),
+    "in_print": strategies.booleans() | strategies.sampled_from([0, 1]),
+    "published": strategies.datetimes(timezones=strategies.just(datetime.UTC)),
+    "isbn": strategies.uuids() | strategies.uuids().map(str),
+    "author": strategies.integers(1, 99),
+    "author__name": _TEXT,
+    "reviews__length": strategies.timedeltas(),
+    "reviews__at": strategies.times(),
+    "author__born": strategies.dates(),
+}
+_ONE = ("exact", "gt", "gte", "lt", "lte")
+_OF_TEXTS = (
+    *_ONE,
+    "iexact",
+    "contains",
+    "icontains",
+    "startswith",
+    "istartswith",
+    "endswith",
+    "iendswith",
+    "regex",
+    "iregex",
+)
+
+
+@strategies.composite
+def conditions(draw: Any) -> tuple[Q, Q]:
+    """Two conditions that say the same of other values, and mostly are of one shape."""
+    first, second = Q(), Q()
+    for _ in range(draw(strategies.integers(1, 3))):
+        field = draw(strategies.sampled_from([name for name in _FIELDS if name != "name"]))
+        values = _FIELDS[field]
+        texts = field == "author__name"
+        kinds = [*(_OF_TEXTS if texts else _ONE), "in", "isnull"]
+        if field != "author":
+            kinds.append("range")
+        kind = draw(strategies.sampled_from(kinds))
+        if kind == "isnull":
+            made: Any = strategies.booleans()
+        elif kind == "in":
+            size = draw(strategies.integers(1, 3))
+            made = strategies.lists(values | strategies.none(), min_size=size, max_size=size)
+        elif kind == "range":
+            made = strategies.tuples(values, values)
+        else:
+            made = values
+        negated, joined = draw(strategies.booleans()), draw(strategies.sampled_from(["AND", "OR"]))
+        pair = []
+        for whole in (first, second):
+            part = Q(**{f"{field}__{kind}": draw(made)})
+            part = ~part if negated else part
+            pair.append(whole & part if joined == "AND" else whole | part)
+        first, second = pair
+    return first, second
+
+
+@everywhere
+@settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(pair=conditions())
+def test_any_condition(database: str, pair: tuple[Q, Q]) -> None:
+    m = Library(database)
+    texts = Texts()
+    for condition in (*pair, *pair):
+        try:
+            asked = m.Book.filter(condition)
+        except (TypeError, ValueError, OverflowError, ArithmeticError):
+            return
+        found = outcome(texts.compile, compiler_of(asked, database))
+        assert found == outcome(fresh, compiler_of(asked, database))
