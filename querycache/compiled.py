@@ -16,7 +16,7 @@ from django.db.models.expressions import Col
 from querycache.shapes import Shape, shape_of
 from querycache.verify import report_text
 
-#: Shapes that are remembered per database; each takes a few kilobytes.
+#: Shapes that are remembered per alias; each takes a few kilobytes.
 _REMEMBERED = 1024
 
 _BACKENDS = ("django.db.backends.", "django.contrib.gis.db.backends.")
@@ -48,6 +48,10 @@ def compiles_as_django(compiler: type) -> bool:
     )
 
 
+#: What compiling leaves on a compiler, for those who make objects of the rows.
+_LEFT = ("select", "klass_info", "annotation_col_map", "col_count", "has_extra_select")
+
+
 class Text:
     """A text, and what compiling it has left on the compiler.
 
@@ -60,15 +64,14 @@ class Text:
     """
 
     __slots__ = (
-        "_annotations",
-        "_columns",
         "_constants",
-        "_count",
-        "_extra",
+        "_first",
         "_kept",
-        "_klass_info",
+        "_left",
         "_models",
         "_places",
+        "_shown",
+        "columns",
         "sql",
     )
 
@@ -84,14 +87,39 @@ class Text:
         self._places = places
         self._constants = constants
         self._kept = shape.kept
-        self._columns = compiler.select
-        self._klass_info = compiler.klass_info
-        self._annotations = compiler.annotation_col_map
-        self._count = compiler.col_count
-        self._extra = compiler.has_extra_select
+        self._left = {name: getattr(compiler, name) for name in _LEFT} | {"text": self}
         self._models = [
             (meta, meta.concrete_fields, meta.ordering, meta.db_table) for meta in _models(compiler)
         ]
+        #: What they were compiled to; the same object on all compilers that get the text.
+        self.columns = compiler.select
+        columns = [expression for expression, _, _ in compiler.select]
+        self._first = columns[0] if columns else None
+        self._shown = [
+            column if _may_convert(column, compiler.connection) else None for column in columns
+        ]
+
+    def converted(self, columns: Any) -> Any:
+        """Leave out of the columns of a result those whose values nothing converts.
+
+        Args:
+            columns: what a compiler is about to look for converters of.
+        """
+        if type(columns) is not list or len(columns) != len(self._shown):
+            return columns
+        # Parts of one column are looked at by themselves.
+        return self._shown if columns and columns[0] is self._first else columns
+
+    def holds(self) -> bool:
+        """Tell whether models are as they were: programs add fields, or have other tables used."""
+        for meta, fields, ordering, table in self._models:
+            if (
+                meta.concrete_fields is not fields
+                or meta.ordering is not ordering
+                or meta.db_table != table
+            ):
+                return False
+        return True
 
     def parameters(self, compiler: Any, shape: Shape) -> tuple[Any, ...] | None:
         """Do for a compiler what making the text would do.
@@ -103,14 +131,6 @@ class Text:
         Returns:
             The parameters; None where its text is another one after all, and is to be made.
         """
-        for meta, fields, ordering, table in self._models:
-            # A program may add a field to a model, or have it lead to another table.
-            if (
-                meta.concrete_fields is not fields
-                or meta.ordering is not ordering
-                or meta.db_table != table
-            ):
-                return None
         connection = compiler.connection
         params = self._constants
         try:
@@ -122,11 +142,7 @@ class Text:
                     params += tuple(values)
         except (EmptyResultSet, FullResultSet):
             return None
-        compiler.select = self._columns
-        compiler.klass_info = self._klass_info
-        compiler.annotation_col_map = self._annotations
-        compiler.col_count = self._count
-        compiler.has_extra_select = self._extra
+        compiler.__dict__.update(self._left)
         return params
 
 
@@ -135,7 +151,7 @@ _NEVER_SEEN = object()
 
 
 class Texts:
-    """The texts of the queries of one database, by shape."""
+    """The texts of the queries of one alias, by shape."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[Any, ...], Any] = {}
@@ -152,7 +168,7 @@ class Texts:
         shape = shape_of(compiler)
         if shape is not None:
             text = self._known.get(shape.key, _NEVER_SEEN)
-            if text is _NEVER_SEEN:
+            if text is _NEVER_SEEN or (text is not None and not text.holds()):
                 return self._learn(compiler, shape)
             if text is not None:
                 params = text.parameters(compiler, shape)
@@ -162,8 +178,12 @@ class Texts:
 
     def _learn(self, compiler: Any, shape: Shape) -> tuple[str, Any]:
         sql, params = compiler.as_sql()
-        places = _places(compiler, shape, params)
         text = None
+        try:
+            places = _places(compiler, shape, params)
+        except (EmptyResultSet, FullResultSet):
+            # A condition that is never or always true has no text; it is by its value.
+            return sql, params
         if places is not None:
             text = Text(compiler, shape, sql, params[: len(shape.constants)], places)
         if len(self._known) >= _REMEMBERED:
@@ -222,7 +242,17 @@ def _outcome(compiler: Any, sql: str, params: Any) -> tuple[Any, ...]:
         compiler.annotation_col_map,
         compiler.col_count,
         compiler.has_extra_select,
+        _shown_converters(compiler),
     )
+
+
+def _shown_converters(compiler: Any) -> dict[int, list[str]]:
+    """Return what of a result's converters can be compared: some are made anew each time."""
+    columns = [expression for expression, _, _ in compiler.select]
+    return {
+        place: [converter.__qualname__ for converter in converters]
+        for place, (converters, _) in compiler.get_converters(columns).items()
+    }
 
 
 def _shown_models(info: Any) -> Any:
@@ -239,18 +269,18 @@ def _places(compiler: Any, shape: Shape, params: Any) -> list[Any] | None:
     Returns:
         What each lookup's values look like in the text, None for a lookup whose text says it all.
         None where something else has a say in the text or the parameters.
+
+    Raises:
+        EmptyResultSet: a condition is not in the text, since it is never true.
+        FullResultSet: likewise, since it is always true.
     """
     if type(params) is not tuple or not _is_plain_query(compiler, shape.lookups):
         return None
     places: list[Any] = []
     found: list[Any] = []
     for lookup in shape.lookups:
-        try:
-            place, values = lookup.process_rhs(compiler, compiler.connection)
-            _, own = compiler.compile(lookup)
-        except (EmptyResultSet, FullResultSet):
-            # A condition that is never or always true has no text.
-            return None
+        place, values = lookup.process_rhs(compiler, compiler.connection)
+        _, own = compiler.compile(lookup)
         if not own:
             places.append(None)
         elif _same(own, values):
@@ -263,6 +293,21 @@ def _places(compiler: Any, shape: Shape, params: Any) -> list[Any] | None:
     if list(params[:constants]) != shape.constants or not _same(params[constants:], found):
         return None
     return places
+
+
+def _may_convert(column: Any, connection: Any) -> bool:
+    """Tell whether values of a column may be converted on their way from the driver."""
+    if type(column) is not Col:
+        return True
+    for field in (column.target, column.output_field):
+        if not _is_djangos(type(field), "get_db_converters"):
+            return True
+    return bool(
+        # Whether times are depends on a setting.
+        column.output_field.get_internal_type() == "DateTimeField"
+        or connection.ops.get_db_converters(column)
+        or column.get_db_converters(connection)
+    )
 
 
 def _models(compiler: Any) -> list[Any]:

@@ -22,7 +22,7 @@ from django.db.models.sql.compiler import (
 from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
 
 from querycache.ahead import Ahead, announce_ahead
-from querycache.compiled import compiles_as_django
+from querycache.compiled import Text, compiles_as_django
 from querycache.reads import Read, read
 from querycache.runtime import runtime
 from querycache.state import transaction_of
@@ -84,6 +84,14 @@ class ReadMixin(CachedMixin):
 
     #: Whether the compiler is one of Django's own, whose texts may be used again.
     djangos = False
+    #: What stood in for compiling, if anything did.
+    text: Text | None = None
+
+    def get_converters(self, expressions: Any) -> Any:
+        text = self.text
+        if text is not None and self.select is text.columns:
+            expressions = text.converted(expressions)
+        return super().get_converters(expressions)
 
     def execute_sql(
         self,

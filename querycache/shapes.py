@@ -159,7 +159,10 @@ def _values(lookup: Any, shape: Shape) -> None:
             raise UnknownShapeError
     if lookup.bilateral_transforms:
         raise UnknownShapeError
-    shape.parts += (type(lookup), len(values))
+    # Django asks once for values that are equal, and not for None.
+    different = set(values)
+    different.discard(None)
+    shape.parts += (type(lookup), len(values), len(different))
     _column(lookup.lhs, shape)
     shape.lookups.append(lookup)
 

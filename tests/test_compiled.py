@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import logging
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -238,6 +240,10 @@ OTHER: dict[str, tuple[Build, Build]] = {
     ),
     "ordered_by_default": (lambda m: m.Publisher.all(), lambda m: m.Publisher.order_by()),
     "negation": (lambda m: m.Book.filter(Q(pk=1)), lambda m: m.Book.filter(~Q(pk=1))),
+    "negated_alternatives": (
+        lambda m: m.Book.filter(Q(pk=1) | Q(pages=1)),
+        lambda m: m.Book.filter(~(Q(pk=1) | Q(pages=1))),
+    ),
     "connector": (
         lambda m: m.Book.filter(Q(pk=1) | Q(pk=2)),
         lambda m: m.Book.filter(Q(pk=1) & Q(pk=2)),
@@ -282,6 +288,126 @@ def test_a_query_of_another_shape_does_not(database: str, name: str) -> None:
     m = Library(database)
     for first, second in ((one, other), (other, one)):
         assert not reuses(first, second, m)
+
+
+def join_of(query: Any) -> Any:
+    return next(join for join in query.alias_map.values() if join.join_type is not None)
+
+
+def all_related(m: Library) -> QuerySet[Any]:
+    asked = m.Chapter.all()
+    # Django warns of the method that does this.
+    asked.query.__dict__.update(select_related=True, max_depth=3)
+    return asked
+
+
+#: Queries, and what is changed in them alone.
+CHANGED: dict[str, tuple[Build, Callable[[Any], None]]] = {
+    "negated": (lambda m: m.Book.filter(pk=1), lambda q: setattr(q.where, "negated", True)),
+    "connector": (
+        lambda m: m.Book.filter(pk=1, pages=1),
+        lambda q: setattr(q.where, "connector", "OR"),
+    ),
+    "in_brackets": (lambda m: m.Book.filter(pk=1), lambda q: setattr(q.where, "resolved", True)),
+    "join_type": (
+        lambda m: m.Book.filter(author__name="a"),
+        lambda q: setattr(join_of(q), "join_type", "LEFT OUTER JOIN"),
+    ),
+    "joined_table": (
+        lambda m: m.Book.filter(author__name="a"),
+        lambda q: setattr(join_of(q), "table_name", "library_genre"),
+    ),
+    "joined_to": (
+        lambda m: m.Book.filter(author__mentor__name="a"),
+        lambda q: setattr([*q.alias_map.values()][2], "parent_alias", "library_book"),
+    ),
+    "joined_by": (
+        lambda m: m.Book.filter(author__name="a"),
+        lambda q: join_of(q).__init__(
+            "library_author",
+            "library_book",
+            "library_author",
+            "INNER JOIN",
+            q.model._meta.get_field("publisher"),
+            False,
+        ),
+    ),
+    "not_joined": (
+        lambda m: m.Book.filter(author__name="a"),
+        lambda q: q.alias_refcount.update(library_author=0),
+    ),
+    "other_table": (
+        lambda m: m.Book.filter(pk=1),
+        lambda q: setattr(q.alias_map["library_book"], "table_name", "library_genre"),
+    ),
+    "descending": (
+        lambda m: m.Book.order_by(F("pages").desc()),
+        lambda q: setattr(q.order_by[0], "descending", False),
+    ),
+    "ordered_by": (
+        lambda m: m.Book.order_by(F("pages").desc()),
+        lambda q: setattr(q.order_by[0].expression, "name", "price"),
+    ),
+    "order_of_nulls": (
+        lambda m: m.Book.order_by(F("pages").desc(nulls_last=True)),
+        lambda q: q.order_by[0].__dict__.update(nulls_last=None, nulls_first=True),
+    ),
+    "mask": (
+        lambda m: m.Author.annotate(n=Count("books")).annotate(k=Count("books")),
+        lambda q: q.set_annotation_mask(set()),
+    ),
+    "selected": (
+        lambda m: m.Book.values("pages", "price"),
+        lambda q: setattr(q, "selected", {"pages": 1, "price": 0}),
+    ),
+    "alias_of_an_aggregate": (
+        lambda m: m.Author.annotate(n=Max("books__pages")),
+        lambda q: setattr(q, "annotations", {"k": q.annotations["n"]}),
+    ),
+    "distinct_aggregate": (
+        lambda m: m.Author.annotate(n=Count("books")),
+        lambda q: setattr(q.annotations["n"], "distinct", True),
+    ),
+    "further_tables": (
+        lambda m: m.Book.filter(author__name="a").order_by("author__mentor__name"),
+        lambda q: q.table_map.pop("library_author"),
+    ),
+    "relations": (
+        lambda m: m.Book.select_related("author__mentor"),
+        lambda q: setattr(q, "select_related", {"author": {}}),
+    ),
+    "depth": (all_related, lambda q: setattr(q, "max_depth", 1)),
+    "group_by": (
+        lambda m: m.Book.values("author").annotate(n=Count("pk")),
+        lambda q: setattr(q, "group_by", None),
+    ),
+}
+
+
+@everywhere
+@pytest.mark.parametrize("name", CHANGED)
+def test_each_part_of_a_query_counts(database: str, name: str) -> None:
+    build, change = CHANGED[name]
+    m = Library(database)
+    one, other = compiler_of(build(m), database), compiler_of(build(m), database)
+    change(other.query)
+    texts = Texts()
+    before = outcome(texts.compile, one)
+    with compilations() as made:
+        found = outcome(texts.compile, other)
+    assert made
+    assert found != before
+
+
+@on_sqlite
+def test_filtered_relations_that_hide(database: str) -> None:
+    m = Library(database)
+    texts = Texts()
+    for missing in (True, False):
+        relation = FilteredRelation("books", condition=Q(books__published__isnull=missing))
+        compiler = compiler_of(m.Author.annotate(some=relation).filter(some__pk=1), database)
+        compiler.query._filtered_relations = {}
+        assert texts.compile(compiler) == fresh(compiler)
 
 
 UNKNOWN: dict[str, Build] = {
@@ -448,6 +574,67 @@ def test_models_that_change(database: str, build: Build, monkeypatch: pytest.Mon
 
 
 @on_sqlite
+def test_models_that_have_changed_are_remembered_anew(database: str) -> None:
+    m = Library(database)
+    texts = Texts()
+    texts.compile(compiler_of(m.Genre.all(), database))
+    # As defining a model that refers to this one does.
+    m.Genre.model._meta._expire_cache()
+    texts.compile(compiler_of(m.Genre.all(), database))
+    with compilations() as made:
+        texts.compile(compiler_of(m.Genre.all(), database))
+    assert made == []
+
+
+@everywhere
+@pytest.mark.parametrize(
+    "first",
+    [
+        lambda m: m.Book.filter(pages__in=[1, 1]),
+        lambda m: m.Book.filter(pages__in=[1, None]),
+        lambda m: m.Book.filter(Q(pages=2**70) | Q(pk__in=[1, 2])),
+        lambda m: m.Book.filter(pages__lt=2**70),
+    ],
+)
+def test_an_unusual_value_does_not_spoil_a_shape(database: str, first: Build) -> None:
+    m = Library(database)
+    texts = Texts()
+
+    def usual(number: int) -> Any:
+        pages = [m.Book.filter(pages__in=[number, 5]), m.Book.filter(pages__lt=number)]
+        return [*pages, m.Book.filter(Q(pages=number) | Q(pk__in=[1, 2]))]
+
+    outcome(texts.compile, compiler_of(first(m), database))
+    for asked in usual(1):
+        texts.compile(compiler_of(asked, database))
+    with compilations() as made:
+        found = [texts.compile(compiler_of(asked, database)) for asked in usual(2)]
+    assert made == []
+    assert found == [fresh(compiler_of(asked, database)) for asked in usual(2)]
+
+
+@on_sqlite
+@isolate_apps("tests.library")
+def test_fields_live_as_long_as_what_names_them(database: str) -> None:
+    class Losing(models.Model):
+        name = models.CharField(max_length=5)
+
+        class Meta:
+            app_label = "library"
+
+    texts = Texts()
+    field: Any = Losing._meta.get_field("name")
+    asked = Losing._default_manager.filter(name="a").values("pk")
+    texts.compile(asked.query.get_compiler(database))
+    seen = weakref.ref(field)
+    Losing._meta.local_fields.remove(field)
+    Losing._meta._expire_cache()  # type: ignore[attr-defined]
+    del Losing.name, asked, field
+    gc.collect()
+    assert seen() is not None
+
+
+@on_sqlite
 def test_fields_are_told_by_more_than_their_address(database: str) -> None:
     """A model that is gone leaves its addresses to others."""
     texts = Texts()
@@ -498,9 +685,6 @@ def test_what_is_remembered_has_an_end(database: str) -> None:
 
 @on_sqlite
 def test_values_are_not_kept(database: str) -> None:
-    import gc
-    import weakref
-
     class Secret(str):
         __slots__ = ("__weakref__",)
 

@@ -44,6 +44,7 @@ def test_defaults(raw: Mapping[str, Any] | None) -> None:
         "depends": {},
         "triggers": {},
         "raw_sql": "track",
+        "reuse_sql": True,
         "context": None,
     }
 
@@ -112,6 +113,7 @@ ALLOWED: list[tuple[str, Any, str, Any]] = [
     ("DEPENDS", {"lower_name": []}, "depends", {"lower_name": ()}),
     ("TRIGGERS", {"a": ["b", "c"]}, "triggers", {"a": ("b", "c")}),
     ("RAW_SQL", "ignore", "raw_sql", "ignore"),
+    ("REUSE_SQL", False, "reuse_sql", False),
     ("CONTEXT", tenant, "context", tenant),
     ("CONTEXT", "shop.tenants.current", "context", "shop.tenants.current"),
 ]
@@ -214,6 +216,7 @@ REFUSED: list[tuple[str, Any]] = [
     ("DEPENDS", {1: ["shop_book"]}),
     ("TRIGGERS", {"": ["shop_book"]}),
     ("RAW_SQL", False),
+    ("REUSE_SQL", "no"),
     ("CONTEXT", "tenant"),
     ("CONTEXT", "shop..tenant"),
     ("CONTEXT", "shop.tenants:current"),

@@ -29,10 +29,11 @@ from tests.stages import keys_of, plant
 
 LIBRARY = str(Path(querycache.__file__).parent)
 
-#: Calls of the library's functions in a hit, the store's own included: what is needed now.
-CALLS = {"memory": 17, "lmdb": 22, "redis": 23, "memcached": 19}
+#: Calls of the library's functions in a hit, the store's own included: what is needed now. Half of
+#: them stand in for several hundred of Django's compiler.
+CALLS = {"memory": 34, "lmdb": 40, "redis": 41, "memcached": 36}
 #: Likewise in a miss that is stored, and in a `save()` in autocommit.
-MISS_CALLS = {"memory": 40, "lmdb": 46, "redis": 54, "memcached": 41}
+MISS_CALLS = {"memory": 57, "lmdb": 63, "redis": 71, "memcached": 58}
 SAVE_CALLS = {"memory": 56, "lmdb": 67, "redis": 80, "memcached": 94}
 
 
@@ -55,6 +56,9 @@ def counting(cache: QueryCache, alias: str) -> Iterator[Counted]:
     def compiled(self: Any, *args: Any, **kwargs: Any) -> Any:
         counted.compiled += 1
         return as_sql(self, *args, **kwargs)
+
+    # The library tells whose method it is by this.
+    compiled.__module__ = as_sql.__module__
 
     def reached(execute: Any, sql: str, *args: Any) -> Any:
         counted.statements.append(sql)
@@ -113,12 +117,12 @@ class TestSteps:
     def test_a_hit_reads_once(self, quick: QueryCache, database: str) -> None:
         with counting(quick, database) as counted:
             names(database)
-        assert (counted.store, counted.statements, counted.compiled) == (["read"], [], 1)
+        assert (counted.store, counted.statements, counted.compiled) == (["read"], [], 0)
 
     def test_a_miss_reads_and_writes_once(self, quick: QueryCache, database: str) -> None:
         with counting(quick, database) as counted:
             names(database, "a")
-        assert (counted.store, counted.compiled) == (["read", "write"], 1)
+        assert (counted.store, counted.compiled) == (["read", "write"], 0)
         assert len(counted.statements) == 1
 
     def test_a_save_begins_and_ends_once(self, quick: QueryCache, database: str) -> None:
@@ -140,12 +144,12 @@ class TestSteps:
     def test_what_is_not_cached_asks_nobody(self, quick: QueryCache, database: str) -> None:
         with counting(quick, database) as counted, querycache.disabled():
             names(database)
-        assert (counted.store, counted.compiled, len(counted.statements)) == ([], 1, 1)
+        assert (counted.store, counted.compiled, len(counted.statements)) == ([], 0, 1)
         by_chance = Publisher.objects.using(database).order_by("?")
         list(by_chance.all())
         with counting(quick, database) as counted:
             list(by_chance.all())
-        assert (counted.store, counted.compiled, len(counted.statements)) == ([], 1, 1)
+        assert (counted.store, counted.compiled, len(counted.statements)) == ([], 0, 1)
 
     def test_what_a_text_depends_on_is_found_out_once(
         self, quick: QueryCache, database: str
@@ -155,7 +159,7 @@ class TestSteps:
             with counting(quick, database) as counted:
                 list(Publisher.objects.using(database).filter(name=name, pk__gt=0))
             found.append((counted.compiled, len(counted.statements)))
-        assert found == [(2, 1), (1, 1), (1, 1)]
+        assert found == [(2, 1), (0, 1), (0, 1)]
 
 
 @pytest.mark.parametrize("store_url", ["redis"], indirect=True)
