@@ -65,7 +65,6 @@ class Text:
 
     __slots__ = (
         "_constants",
-        "_first",
         "_kept",
         "_left",
         "_models",
@@ -93,10 +92,9 @@ class Text:
         ]
         #: What they were compiled to; the same object on all compilers that get the text.
         self.columns = compiler.select
-        columns = [expression for expression, _, _ in compiler.select]
-        self._first = columns[0] if columns else None
         self._shown = [
-            column if _may_convert(column, compiler.connection) else None for column in columns
+            column if _may_convert(column, compiler.connection) else None
+            for column, _, _ in compiler.select
         ]
 
     def converted(self, columns: Any) -> Any:
@@ -105,10 +103,8 @@ class Text:
         Args:
             columns: what a compiler is about to look for converters of.
         """
-        if type(columns) is not list or len(columns) != len(self._shown):
-            return columns
-        # Parts of one column are looked at by themselves.
-        return self._shown if columns and columns[0] is self._first else columns
+        # Those of an aggregate come in another form.
+        return self._shown if type(columns) is list else columns
 
     def holds(self) -> bool:
         """Tell whether models are as they were: programs add fields, or have other tables used."""

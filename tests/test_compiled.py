@@ -27,9 +27,11 @@ from django.db.models import (
     Sum,
     TextChoices,
 )
-from django.db.models.lookups import Exact
+from django.db.models.functions import Upper
+from django.db.models.lookups import Exact, IsNull
 from django.db.models.sql import Query
 from django.db.models.sql.compiler import SQLCompiler
+from django.db.models.sql.where import WhereNode
 from django.test import override_settings
 from django.test.utils import isolate_apps
 from hypothesis import HealthCheck, given, settings, strategies
@@ -301,6 +303,16 @@ def all_related(m: Library) -> QuerySet[Any]:
     return asked
 
 
+def beginning_late(m: Library) -> QuerySet[Any]:
+    asked = m.Book.all()
+    asked.query.low_mark = 5
+    return asked
+
+
+def end_early(query: Any) -> None:
+    query.high_mark = query.__dict__.pop("low_mark")
+
+
 #: Queries, and what is changed in them alone.
 CHANGED: dict[str, tuple[Build, Callable[[Any], None]]] = {
     "negated": (lambda m: m.Book.filter(pk=1), lambda q: setattr(q.where, "negated", True)),
@@ -316,6 +328,11 @@ CHANGED: dict[str, tuple[Build, Callable[[Any], None]]] = {
     "joined_table": (
         lambda m: m.Book.filter(author__name="a"),
         lambda q: setattr(join_of(q), "table_name", "library_genre"),
+    ),
+    "mark": (beginning_late, end_early),
+    "both_sides": (
+        lambda m: m.Author.filter(name="a"),
+        lambda q: setattr(q.where.children[0], "bilateral_transforms", [Upper]),
     ),
     "joined_to": (
         lambda m: m.Book.filter(author__mentor__name="a"),
@@ -490,23 +507,64 @@ def test_lookups_and_values_of_other_classes() -> None:
 @isolate_apps("tests.library")
 @on_sqlite
 def test_fields_that_write_their_column_in_their_own_way(database: str) -> None:
-    class Upper(models.CharField):
+    class Shouted(models.CharField):
         def select_format(self, compiler: Any, sql: str, params: Any) -> Any:
             return f"{self.said}({sql})", params
 
         said = "UPPER"
 
     class Card(models.Model):
-        name = Upper(max_length=5)
+        name = Shouted(max_length=5)
 
         class Meta:
             app_label = "library"
 
     texts = Texts()
     for said in ("UPPER", "LOWER"):
-        Upper.said = said
+        Shouted.said = said
         compiler = Card._default_manager.filter(pk=1).query.get_compiler(database)
         assert said in texts.compile(compiler)[0]
+
+
+@on_sqlite
+@isolate_apps("tests.library")
+def test_relations_that_join_in_their_own_way(database: str) -> None:
+    class Choosy(models.ForeignKey):
+        missing = True
+
+        def get_extra_restriction(self, alias: str, related_alias: str) -> Any:
+            field: Any = self.model._meta.get_field("name")
+            condition: Any = IsNull(field.get_col(related_alias), self.missing)
+            return WhereNode([condition])
+
+    class Owner(models.Model):
+        class Meta:
+            app_label = "library"
+
+    class Card(models.Model):
+        name = models.CharField(max_length=5, null=True)
+        owner = Choosy(Owner, models.CASCADE)
+
+        class Meta:
+            app_label = "library"
+
+    texts = Texts()
+    for missing in (True, False):
+        Choosy.missing = missing
+        compiler = Card._default_manager.select_related("owner").query.get_compiler(database)
+        assert ("IS NULL" in texts.compile(compiler)[0]) is missing
+
+
+@everywhere
+def test_times_are_converted_as_settings_say(database: str) -> None:
+    m = Library(database)
+    texts = Texts()
+    with override_settings(USE_TZ=False):
+        texts.compile(compiler_of(m.Book.all(), database))
+    with compilations() as made:
+        found = outcome(texts.compile, compiler_of(m.Book.all(), database))
+    assert made == []
+    assert found == outcome(fresh, compiler_of(m.Book.all(), database))
 
 
 @on_sqlite
