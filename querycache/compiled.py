@@ -13,7 +13,7 @@ from typing import Any
 from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db.models.expressions import Col
 
-from querycache.shapes import Shape, shape_of
+from querycache.shapes import Constant, Shape, shape_of
 from querycache.verify import report_text
 
 #: Shapes that are remembered per alias; each takes a few kilobytes.
@@ -59,12 +59,11 @@ class Text:
         compiler: that has just made it.
         shape: of its query.
         sql: the text.
-        constants: parameters that belong to the shape; they come first.
-        places: what the values of each lookup look like in the text; None where it shows none.
+        places: of each value of the shape: the parameters of a constant; what those of a lookup
+            look like in the text, None where it shows none.
     """
 
     __slots__ = (
-        "_constants",
         "_kept",
         "_left",
         "_models",
@@ -74,21 +73,14 @@ class Text:
         "sql",
     )
 
-    def __init__(
-        self,
-        compiler: Any,
-        shape: Shape,
-        sql: str,
-        constants: tuple[Any, ...],
-        places: Sequence[Any],
-    ) -> None:
+    def __init__(self, compiler: Any, shape: Shape, sql: str, places: Sequence[Any]) -> None:
         self.sql = sql
         self._places = places
-        self._constants = constants
         self._kept = shape.kept
         self._left = {name: getattr(compiler, name) for name in _LEFT} | {"text": self}
         self._models = [
-            (meta, meta.concrete_fields, meta.ordering, meta.db_table) for meta in _models(compiler)
+            (meta, meta.concrete_fields, meta.ordering, meta.db_table)
+            for meta in _models(shape.queries)
         ]
         #: What they were compiled to; the same object on all compilers that get the text.
         self.columns = compiler.select
@@ -128,11 +120,13 @@ class Text:
             The parameters; None where its text is another one after all, and is to be made.
         """
         connection = compiler.connection
-        params = self._constants
+        params: tuple[Any, ...] = ()
         try:
-            for lookup, place in zip(shape.lookups, self._places, strict=True):
-                if place is not None:
-                    text, values = lookup.process_rhs(compiler, connection)
+            for value, place in zip(shape.values, self._places, strict=True):
+                if type(place) is Constant:
+                    params += place.value
+                elif place is not None:
+                    text, values = value.process_rhs(compiler, connection)
                     if text != place:
                         return None
                     params += tuple(values)
@@ -181,7 +175,7 @@ class Texts:
             # A condition that is never or always true has no text; it is by its value.
             return sql, params
         if places is not None:
-            text = Text(compiler, shape, sql, params[: len(shape.constants)], places)
+            text = Text(compiler, shape, sql, places)
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
         self._known[shape.key] = text
@@ -270,25 +264,25 @@ def _places(compiler: Any, shape: Shape, params: Any) -> list[Any] | None:
         EmptyResultSet: a condition is not in the text, since it is never true.
         FullResultSet: likewise, since it is always true.
     """
-    if type(params) is not tuple or not _is_plain_query(compiler, shape.lookups):
+    if type(params) is not tuple or not _is_plain_query(compiler, shape):
         return None
     places: list[Any] = []
-    found: list[Any] = []
-    for lookup in shape.lookups:
-        place, values = lookup.process_rhs(compiler, compiler.connection)
-        _, own = compiler.compile(lookup)
-        if not own:
-            places.append(None)
-        elif _same(own, values):
-            places.append(place)
-            found += values
+    explained = 0
+    for value in shape.values:
+        if type(value) is Constant:
+            own = params[explained : explained + 1]
+            # PostgreSQL's numbers are of classes of their own.
+            if own != (value.value,):
+                return None
+            places.append(Constant(own))
         else:
-            return None
-    constants = len(shape.constants)
-    # PostgreSQL's numbers are of classes of their own.
-    if list(params[:constants]) != shape.constants or not _same(params[constants:], found):
-        return None
-    return places
+            place, values = value.process_rhs(compiler, compiler.connection)
+            _, own = compiler.compile(value)
+            if own and not (_same(own, values) and _same(own, params[explained:][: len(own)])):
+                return None
+            places.append(place if own else None)
+        explained += len(own)
+    return places if explained == len(params) else None
 
 
 def _may_convert(column: Any, connection: Any) -> bool:
@@ -306,39 +300,52 @@ def _may_convert(column: Any, connection: Any) -> bool:
     )
 
 
-def _models(compiler: Any) -> list[Any]:
-    """Return what describes the models that a query was compiled with."""
-    found = {id(meta): meta for meta in [compiler.query.get_meta()]}
-    for join in compiler.query.alias_map.values():
-        if join.join_type is not None:
-            for model in (join.join_field.model, join.join_field.related_model):
-                found[id(model._meta)] = model._meta
+def _models(queries: Sequence[Any]) -> list[Any]:
+    """Return what describes the models that queries were compiled with."""
+    found: dict[int, Any] = {}
+    for query in queries:
+        models = [query.model]
+        for join in query.alias_map.values():
+            if join.join_type is not None:
+                models += (join.join_field.model, join.join_field.related_model)
+        found.update((id(model._meta), model._meta) for model in models)
     return list(found.values())
 
 
-def _is_plain_query(compiler: Any, lookups: Sequence[Any]) -> bool:
-    """Tell whether all parts of a query are written as Django writes them."""
-    query = compiler.query
-    if query.model is None:
-        return False
+def _is_plain_query(compiler: Any, shape: Shape) -> bool:
+    """Tell whether all parts of a query are written as Django writes them, and where it says."""
     vendor = f"as_{compiler.connection.vendor}"
-    for lookup in lookups:
-        kind = type(lookup)
-        method = vendor if hasattr(kind, vendor) else "as_sql"
-        if not all(_is_djangos(kind, name) for name in (method, "process_lhs", "process_rhs")):
+    for value in shape.values:
+        if type(value) is not Constant:
+            kind = type(value)
+            method = vendor if hasattr(kind, vendor) else "as_sql"
+            if not all(_is_djangos(kind, name) for name in (method, "process_lhs", "process_rhs")):
+                return False
+    columns = [column for column, _, _ in compiler.select]
+    for query in shape.queries:
+        # Conditions on aggregates and windows are taken out, and come later.
+        if (
+            query.model is None
+            or query.where.contains_aggregate
+            or query.where.contains_over_clause
+        ):
             return False
-    for expression, _, _ in compiler.select:
-        if isinstance(expression, Col) and type(expression) is not Col:
+        if query.default_cols and query is not compiler.query:
             return False
-        field = expression._output_field_or_none
+        columns += query.select
+        joins: Any = query.alias_map.values()
+        for join in joins:
+            if join.join_type is not None:
+                field = join.join_field
+                for part in (field, getattr(field, "field", field)):
+                    if not _is_djangos(type(part), "get_extra_restriction", "django.db.models."):
+                        return False
+    for column in columns:
+        if isinstance(column, Col) and type(column) is not Col:
+            return False
+        field = column._output_field_or_none
         if field is not None and not _is_djangos(type(field), "select_format"):
             return False
-    for join in query.alias_map.values():
-        if join.join_type is not None:
-            field = join.join_field
-            for part in (field, getattr(field, "field", field)):
-                if not _is_djangos(type(part), "get_extra_restriction", "django.db.models."):
-                    return False
     return True
 
 

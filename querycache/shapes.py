@@ -15,7 +15,15 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db.models import Avg, Count, F, Max, Min, StdDev, Sum, Variance, lookups
-from django.db.models.expressions import Col, OrderBy, Ref, Star, Value
+from django.db.models.expressions import (
+    Col,
+    Exists,
+    NegatedExpression,
+    OrderBy,
+    Ref,
+    Star,
+    Value,
+)
 from django.db.models.fields import related_lookups
 from django.db.models.sql.datastructures import BaseTable, Join
 from django.db.models.sql.query import Query
@@ -29,6 +37,19 @@ class UnknownShapeError(Exception):
     """A query has a part whose text this module cannot tell."""
 
 
+class Constant:
+    """A value that belongs to the shape, and is a parameter all the same.
+
+    Args:
+        value: it.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
 class Shape:
     """The shape of one query, and where its values are.
 
@@ -39,26 +60,19 @@ class Shape:
         UnknownShapeError: it has no shape.
     """
 
-    __slots__ = ("constants", "kept", "key", "lookups", "parts")
+    __slots__ = ("kept", "key", "parts", "queries", "values")
 
     def __init__(self, compiler: Any) -> None:
-        query = compiler.query
-        if type(query) is not Query:
-            raise UnknownShapeError
-        state = query.__dict__
-        names = tuple(state)
-        read = _readers.get(names)
-        if read is None:
-            read = _reader(names)
         #: What the key is made of; numbers of parts come before the parts.
-        self.parts: list[Any] = [type(compiler), compiler.elide_empty, names]
-        #: What compares a column with a value, in the order of the text.
-        self.lookups: list[Any] = []
+        self.parts: list[Any] = [type(compiler), compiler.elide_empty]
+        #: What stands for parameters, in the order of the text: what compares a column with a
+        #: value, and constants.
+        self.values: list[Any] = []
         #: Fields that the key names by their address, which are to live as long as the key does.
         self.kept: list[Any] = []
-        #: Values that belong to the shape.
-        self.constants: list[Any] = []
-        read(state, self)
+        #: The query, and those in it.
+        self.queries: list[Query] = []
+        _query(compiler.query, self)
         #: Equal for queries of one shape.
         self.key = tuple(self.parts)
 
@@ -77,6 +91,23 @@ _Read = Callable[[Any, Shape], None]
 def _nothing(value: Any, shape: Shape) -> None:
     """Stand for an attribute that is to be empty: others are not asked."""
     raise UnknownShapeError
+
+
+def _names(mapping: Mapping[str, Any], shape: Shape) -> None:
+    shape.parts.append(tuple(mapping.items()))
+
+
+def _query(query: Any, shape: Shape) -> None:
+    if type(query) is not Query:
+        raise UnknownShapeError
+    state = query.__dict__
+    names = tuple(state)
+    read = _readers.get(names)
+    if read is None:
+        read = _reader(names)
+    shape.queries.append(query)
+    shape.parts.append(names)
+    read(state, shape)
 
 
 def _sources(state: Mapping[str, Any], shape: Shape) -> None:
@@ -128,43 +159,55 @@ def _column(column: Any, shape: Shape) -> None:
 
 
 def _value(lookup: Any, shape: Shape) -> None:
-    """A column and one value."""
+    """A column and a value, another column, or the one value of a query."""
     value = lookup.rhs
     kind = type(value)
     column = lookup.lhs
-    if (
-        type(column) is not Col
-        or (kind not in _PLAIN and not _is_plain(kind))
-        or lookup.bilateral_transforms
-    ):
+    if lookup.bilateral_transforms:
         raise UnknownShapeError
+    if type(column) is not Col:
+        # A condition that is to be true.
+        if value is not True:
+            raise UnknownShapeError
+        shape.parts.append(type(lookup))
+        _exists(column, shape)
+        return
     target = column.target
     field = column.output_field
     shape.parts += (type(lookup), kind, column.alias, id(target), id(field))
-    if kind is bool:
-        # Some databases are asked for the column alone, or for its opposite.
-        shape.parts.append(value)
     shape.kept += (target, field)
-    shape.lookups.append(lookup)
+    if kind in _PLAIN or _is_plain(kind):
+        if kind is bool:
+            # Some databases are asked for the column alone, or for its opposite.
+            shape.parts.append(value)
+        shape.values.append(lookup)
+    elif kind is Col:
+        _column(value, shape)
+    else:
+        _query(value, shape)
 
 
 def _values(lookup: Any, shape: Shape) -> None:
-    """A column and a list of values."""
+    """A column and a list of values, or a query for them."""
     values = lookup.rhs
     kind = type(values)
+    if lookup.bilateral_transforms:
+        raise UnknownShapeError
+    shape.parts += (type(lookup), kind)
+    _column(lookup.lhs, shape)
+    if kind is Query:
+        _query(values, shape)
+        return
     if (kind is not list and kind is not tuple) or len(values) > _LONGEST_LIST:
         raise UnknownShapeError
     for kind in set(map(type, values)):
         if kind not in _PLAIN and not _is_plain(kind):
             raise UnknownShapeError
-    if lookup.bilateral_transforms:
-        raise UnknownShapeError
     # Django asks once for values that are equal, and not for None.
     different = set(values)
     different.discard(None)
-    shape.parts += (type(lookup), len(values), len(different))
-    _column(lookup.lhs, shape)
-    shape.lookups.append(lookup)
+    shape.parts += (len(values), len(different))
+    shape.values.append(lookup)
 
 
 def _is_null(lookup: Any, shape: Shape) -> None:
@@ -184,11 +227,10 @@ def _expression(expression: Any, shape: Shape) -> None:
         parts.append(kind)
     elif kind in _AGGREGATES:
         state = expression.__dict__
-        options = (state.get(name) for name in _OPTIONS)
-        if state["_constructor_args"][1] or any(options):
+        if not _SAID.issuperset(state["_constructor_args"][1]) or any(map(state.get, _OPTIONS)):
             raise UnknownShapeError
         sources = expression.source_expressions
-        parts += (kind, expression.is_summary, len(sources))
+        parts += (kind, expression.is_summary, expression.distinct, len(sources))
         for source in sources:
             _expression(source, shape)
     elif kind is Value:
@@ -196,7 +238,7 @@ def _expression(expression: Any, shape: Shape) -> None:
         if type(value) not in (int, str, bool) or expression._constructor_args != ((value,), {}):
             raise UnknownShapeError
         parts += (kind, type(value), value, expression.for_save)
-        shape.constants.append(value)
+        shape.values.append(Constant(value))
     elif kind is F:
         parts += (kind, expression.name)
     elif kind is Ref:
@@ -207,6 +249,16 @@ def _expression(expression: Any, shape: Shape) -> None:
         _expression(expression.expression, shape)
     else:
         raise UnknownShapeError
+
+
+def _exists(expression: Any, shape: Shape) -> None:
+    negated = type(expression) is NegatedExpression
+    if negated:
+        expression = expression.expression
+    if type(expression) is not Exists or expression.extra or expression.template != Exists.template:
+        raise UnknownShapeError
+    shape.parts += (Exists, negated)
+    _query(expression.query, shape)
 
 
 def _expressions(expressions: Iterable[Any], shape: Shape) -> None:
@@ -283,7 +335,7 @@ _ATTRIBUTES: Final[Mapping[str, _Read]] = {
     "deferred_loading": _deferred,
     "distinct_fields": _texts,
     "explain_info": _nothing,
-    "external_aliases": _nothing,
+    "external_aliases": _names,
     "extra": _extra,
     "extra_order_by": _texts,
     "extra_select_mask": _mask,
@@ -305,6 +357,7 @@ _ATTRIBUTES: Final[Mapping[str, _Read]] = {
 #: Those that are one plain value, or a class.
 _COMPARED: Final = frozenset(
     {
+        "_db",
         "alias_cols",
         "alias_prefix",
         "base_table",
@@ -327,11 +380,16 @@ _IRRELEVANT: Final = frozenset(
         "_annotation_select_cache",
         "_extra_select_cache",
         "_lookup_joins",
+        "contains_aggregate",
+        "contains_column_references",
+        "contains_over_clause",
         "filter_is_sticky",
         "used_aliases",
     }
 )
 
+#: Those whose parameters come before all others.
+_FIRST: Final = ("select", "annotations")
 #: Those that every query has, and that are read together.
 _SOURCES: Final = frozenset({"alias_map", "alias_refcount", "table_map"})
 
@@ -344,7 +402,9 @@ def _reader(names: tuple[str, ...]) -> _Read:
     if not known.issuperset(names) or not _SOURCES.union(("model", "alias_cols")).issubset(names):
         raise UnknownShapeError
     compared = itemgetter(*(name for name in names if name in _COMPARED))
-    others = tuple((name, _ATTRIBUTES[name]) for name in names if name in _ATTRIBUTES)
+    # Parameters come in the order of the text.
+    ordered = sorted(names, key=lambda name: name not in _FIRST)
+    others = tuple((name, _ATTRIBUTES[name]) for name in ordered if name in _ATTRIBUTES)
 
     def read(state: Mapping[str, Any], shape: Shape) -> None:
         parts = shape.parts
@@ -388,11 +448,14 @@ def _is_plain(kind: type) -> bool:
     )
 
 
-#: Of aggregates; none is to be set.
-_OPTIONS: Final = ("distinct", "filter", "default", "order_by", "extra")
+#: Of aggregates: what they may be made with, and what is not to be set.
+_SAID: Final = frozenset({"distinct"})
+_OPTIONS: Final = ("filter", "default", "order_by", "extra")
 _AGGREGATES: Final = frozenset({Avg, Count, Max, Min, StdDev, Sum, Variance})
 
 _LOOKUPS: Final[Mapping[type, _Read]] = {
+    Exists: _exists,
+    NegatedExpression: _exists,
     lookups.Exact: _value,
     lookups.IExact: _value,
     lookups.GreaterThan: _value,

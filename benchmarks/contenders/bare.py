@@ -1,4 +1,4 @@
-"""The two that ratios are taken to: no cache, and what no cache can beat."""
+"""The two that ratios are taken to: no cache, and the ORM alone."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Floor(Contender):
     def install(self) -> None:
         """Let every SELECT compile, and then take the rows that it gave the first time.
 
-        No cache behind the compiler can do less: it must compile too, since that is where its key
-        comes from and what the ORM needs to read the rows with, and then it must fetch, check and
-        decode.
+        A cache behind Django's compilers does no less: they say what the query is and how its rows
+        are read, and then it has to fetch, check and decode. querycache does less where it has seen
+        a query of the same shape.
         """
         self._can()
 

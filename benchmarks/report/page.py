@@ -11,11 +11,12 @@ HEAD = """\
 # Performance
 
 What a query costs with querycache, without a cache and with others, and what the ORM alone costs
-(the *floor*: compilers find their rows in a dict in place of the database, which no cache behind
-them can beat). The *limit* of a store is the floor with the least that a store must be asked by
-whoever is never stale, and nothing else: one read of an entry and four stamps before rows are taken
-from the dict, a write after a query that was not in it, two stamps changed before a write and after
-it. Commands are made beforehand and answers are not looked at.
+(the *floor*: compilers find their rows in a dict in place of the database, which is the best that a
+cache can reach that leaves compiling to them). The *limit* of a store is the floor with the least
+that a store must be asked by whoever is never stale, and nothing else: one read of an entry and
+four stamps before rows are taken from the dict, a write after a query that was not in it, two
+stamps changed before a write and after it. Commands are made beforehand and answers are not looked
+at.
 
 Every contender runs in a process of its own with a database of its own. They take turns of a few
 milliseconds, so that whatever slows the machine slows all of them, and ratios are taken turn by
