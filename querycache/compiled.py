@@ -7,6 +7,7 @@ hundred questions. Only values are made ready anew, by Django's own lookups.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from random import random
 from typing import Any
 
@@ -19,7 +20,6 @@ from querycache.verify import report_text
 #: Shapes that are remembered per alias; each takes a few kilobytes.
 _REMEMBERED = 1024
 
-_BACKENDS = ("django.db.backends.", "django.contrib.gis.db.backends.")
 _VENDORS = frozenset({"sqlite", "postgresql", "mysql"})
 
 
@@ -29,21 +29,23 @@ def writes_as_django(connection: Any) -> bool:
     Args:
         connection: of any backend.
     """
+    parts: tuple[Any, ...] = (connection.ops, connection.features)
     return connection.vendor in _VENDORS and all(
-        type(part).__module__.startswith(_BACKENDS)
-        for part in (connection.ops, connection.features)
+        compiles_as_django(part.__class__) for part in parts
     )
 
 
-def compiles_as_django(compiler: type) -> bool:
-    """Tell whether a compiler class is one of Django's own, and nobody has changed it.
+@cache
+def compiles_as_django(kind: type[Any]) -> bool:
+    """Tell whether a class that has a say in SQL is Django's own, and nobody has changed it.
 
     Args:
-        compiler: a class of compilers.
+        kind: of compilers, or of a part of a backend.
     """
-    return compiler.__module__.startswith("django.db.") and all(
-        getattr(part, "__module__", "django.").startswith("django.")
-        for ancestor in compiler.__mro__[:-1]
+    return kind.__module__.startswith("django.") and all(
+        # Ours are in the place of some of Django's.
+        getattr(part, "__module__", "django.").startswith(("django.", "querycache."))
+        for ancestor in kind.__mro__[:-1]
         for part in vars(ancestor).values()
     )
 

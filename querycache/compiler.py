@@ -259,7 +259,7 @@ def recording_class(compiler: type[Any]) -> type[Any]:
 
 def _mixed(mixin: type, compiler: type[SQLCompiler]) -> type[SQLCompiler]:
     # The name shows up in messages and in the repr of compilers.
-    module = compiler.__module__
-    made: Any = type(compiler.__name__, (mixin, compiler), {"__module__": module})
-    made.djangos = compiles_as_django(compiler)
+    kind: Any = compiler
+    made: Any = type(kind.__name__, (mixin, kind), {"__module__": kind.__module__})
+    made.djangos = compiles_as_django(kind)
     return made  # type: ignore[no-any-return]

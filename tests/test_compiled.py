@@ -379,6 +379,13 @@ def all_related(m: Library) -> QuerySet[Any]:
     return asked
 
 
+def without_mask(m: Library) -> QuerySet[Any]:
+    asked = m.Author.annotate(n=Count("books"))
+    # Its class has the same.
+    asked.query.annotation_select_mask = None
+    return asked
+
+
 def beginning_late(m: Library) -> QuerySet[Any]:
     asked = m.Book.all()
     asked.query.low_mark = 5
@@ -446,8 +453,8 @@ CHANGED: dict[str, tuple[Build, Callable[[Any], None]]] = {
         lambda q: q.order_by[0].__dict__.update(nulls_last=None, nulls_first=True),
     ),
     "mask": (
-        lambda m: m.Author.annotate(n=Count("books")).annotate(k=Count("books")),
-        lambda q: q.set_annotation_mask(set()),
+        without_mask,
+        lambda q: q.__dict__.update(annotation_select_mask=set(), _annotation_select_cache=None),
     ),
     "selected": (
         lambda m: m.Book.values("pages", "price"),
@@ -660,9 +667,22 @@ def test_a_program_that_changes_django(database: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(kind, "as_sql", louder)
     build = SAME["text"][0]
     assert not reuses(build, build, m)
-    assert compiles_as_django(SQLCompiler)
-    monkeypatch.setattr(SQLCompiler, "get_distinct", lambda self: ([], []))
-    assert not compiles_as_django(SQLCompiler)
+
+
+@on_sqlite
+def test_a_program_that_changes_compilers_or_backends(
+    database: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    request.addfinalizer(compiles_as_django.cache_clear)
+    connection = connections[database]
+    for kind, name in ((SQLCompiler, "get_distinct"), (type(connection.ops), "quote_name")):
+        compiles_as_django.cache_clear()
+        assert compiles_as_django(SQLCompiler)
+        assert writes_as_django(connection)
+        with monkeypatch.context() as patch:
+            patch.setattr(kind, name, lambda self, *args: ([], []))
+            compiles_as_django.cache_clear()
+            assert not (compiles_as_django(SQLCompiler) and writes_as_django(connection))
 
 
 @on_sqlite
@@ -753,24 +773,14 @@ def test_an_unusual_value_does_not_spoil_a_shape(database: str, first: Build) ->
 
 
 @on_sqlite
-@isolate_apps("tests.library")
-def test_fields_live_as_long_as_what_names_them(database: str) -> None:
-    class Losing(models.Model):
-        name = models.CharField(max_length=5)
-
-        class Meta:
-            app_label = "library"
-
+@pytest.mark.parametrize("name", SAME)
+def test_what_is_told_by_its_address_is_kept(database: str, name: str) -> None:
+    """Else something else could be there one day."""
     texts = Texts()
-    field: Any = Losing._meta.get_field("name")
-    asked = Losing._default_manager.filter(name="a").values("pk")
-    texts.compile(asked.query.get_compiler(database))
-    seen = weakref.ref(field)
-    Losing._meta.local_fields.remove(field)
-    Losing._meta._expire_cache()  # type: ignore[attr-defined]
-    del Losing.name, asked, field
-    gc.collect()
-    assert seen() is not None
+    texts.compile(compiler_of(SAME[name][0](Library(database)), database))
+    ((key, text),) = texts._known.items()
+    addresses = {part for part in key if type(part) is int and part > 1 << 20}
+    assert addresses <= {id(field) for field in text._kept}
 
 
 @on_sqlite
