@@ -280,7 +280,7 @@ def _places(compiler: Any, shape: Shape, params: Any) -> list[Any] | None:
         else:
             place, values = value.process_rhs(compiler, compiler.connection)
             _, own = compiler.compile(value)
-            if own and not (_same(own, values) and _same(own, params[explained:][: len(own)])):
+            if own and not _same(values, params[explained : explained + len(own)]):
                 return None
             places.append(place if own else None)
         explained += len(own)
@@ -331,8 +331,6 @@ def _is_plain_query(compiler: Any, shape: Shape) -> bool:
             or query.where.contains_aggregate
             or query.where.contains_over_clause
         ):
-            return False
-        if query.default_cols and query is not compiler.query:
             return False
         columns += query.select
         joins: Any = query.alias_map.values()

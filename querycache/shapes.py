@@ -163,8 +163,6 @@ def _value(lookup: Any, shape: Shape) -> None:
     value = lookup.rhs
     kind = type(value)
     column = lookup.lhs
-    if lookup.bilateral_transforms:
-        raise UnknownShapeError
     if type(column) is not Col:
         # A condition that is to be true.
         if value is not True:
@@ -191,8 +189,6 @@ def _values(lookup: Any, shape: Shape) -> None:
     """A column and a list of values, or a query for them."""
     values = lookup.rhs
     kind = type(values)
-    if lookup.bilateral_transforms:
-        raise UnknownShapeError
     shape.parts += (type(lookup), kind)
     _column(lookup.lhs, shape)
     if kind is Query:

@@ -29,8 +29,10 @@ from django.db.models import (
     Subquery,
     Sum,
     TextChoices,
+    Value,
 )
-from django.db.models.functions import Upper
+from django.db.models.expressions import Col
+from django.db.models.functions import Coalesce, Upper
 from django.db.models.lookups import Exact, IsNull
 from django.db.models.sql import Query
 from django.db.models.sql.compiler import SQLCompiler
@@ -340,9 +342,27 @@ OTHER: dict[str, tuple[Build, Build]] = {
         lambda m: m.Author.filter(Exists(_books_of_the_author(m, 1))),
         lambda m: m.Author.filter(~Exists(_books_of_the_author(m, 1))),
     ),
+    "opposite_of_existence": (
+        lambda m: m.Author.filter(Exact(Exists(_books_of_the_author(m, 1)), True)),
+        lambda m: m.Author.filter(Exact(Exists(_books_of_the_author(m, 1)), False)),
+    ),
+    "existence_in_other_words": (
+        lambda m: m.Author.filter(Exists(_books_of_the_author(m, 1))),
+        lambda m: m.Author.filter(
+            Exists(_books_of_the_author(m, 1), template="NOT EXISTS(%(subquery)s)")
+        ),
+    ),
     "distinct_aggregate": (
         lambda m: m.Author.annotate(n=Count("books")),
         lambda m: m.Author.annotate(n=Count("books", distinct=True)),
+    ),
+    "filter_of_an_aggregate": (
+        lambda m: m.Author.annotate(n=Count("books", Q(books__published__isnull=True))),
+        lambda m: m.Author.annotate(n=Count("books", Q(books__published__isnull=False))),
+    ),
+    "kind_of_an_aggregate": (
+        lambda m: m.Author.annotate(n=Sum("books__pages", output_field=models.FloatField())),
+        lambda m: m.Author.annotate(n=Sum("books__pages", output_field=models.DecimalField())),
     ),
     "alias": (
         lambda m: m.Author.annotate(n=Max("books__pages")),
@@ -612,6 +632,96 @@ def test_fields_that_write_their_column_in_their_own_way(database: str) -> None:
         Shouted.said = said
         compiler = Card._default_manager.filter(pk=1).query.get_compiler(database)
         assert said in texts.compile(compiler)[0]
+
+
+@on_sqlite
+@isolate_apps("tests.library")
+def test_fields_in_subqueries_and_fields_that_convert(database: str) -> None:
+    class Shouted(models.CharField):
+        said = "UPPER"
+
+        def select_format(self, compiler: Any, sql: str, params: Any) -> Any:
+            return f"{self.said}({sql})", params
+
+    class Turned(models.CharField):
+        turns = False
+
+        def get_db_converters(self, connection: Any) -> Any:
+            return [lambda value, *args: value[::-1]] if self.turns else []
+
+    class Card(models.Model):
+        name = Shouted(max_length=5)
+        back = Turned(max_length=5)
+
+        class Meta:
+            app_label = "library"
+
+    texts = Texts()
+    cards = Card._default_manager
+    for said in ("UPPER", "LOWER"):
+        Shouted.said = said
+        asked = cards.filter(pk=1, back__in=cards.values("name")).only("back")
+        assert said in texts.compile(asked.query.get_compiler(database))[0]
+    for turns in (False, True):
+        Turned.turns = turns
+        compiler = cards.only("back").query.get_compiler(database)
+        texts.compile(compiler)
+        columns = [column for column, _, _ in compiler.select]
+        assert bool(compiler.get_converters(columns)) is turns
+
+
+@on_sqlite
+@isolate_apps("tests.library")
+def test_columns_of_other_classes(database: str) -> None:
+    class Quoted(Col):
+        said = "a"
+
+        def as_sql(self, compiler: Any, connection: Any) -> Any:
+            return f"'{self.said}'", ()
+
+    class Own(models.CharField):
+        def get_col(self, alias: Any, output_field: Any = None) -> Any:
+            return Quoted(alias, self)
+
+        cached_col = property(lambda self: self.get_col(self.model._meta.db_table))
+
+    class Card(models.Model):
+        name = Own(max_length=5)
+
+        class Meta:
+            app_label = "library"
+
+    texts = Texts()
+    for said in ("a", "b"):
+        Quoted.said = said
+        compiler = Card._default_manager.all().query.get_compiler(database)
+        assert f"'{said}'" in texts.compile(compiler)[0]
+
+
+@on_sqlite
+@isolate_apps("tests.library")
+def test_an_order_with_parameters(database: str) -> None:
+    class Card(models.Model):
+        name = models.CharField(max_length=5, null=True)
+
+        class Meta:
+            app_label = "library"
+            ordering = [Coalesce("name", Value("a"))]
+
+    texts = Texts()
+    for number in (1, 2):
+        compiler = Card._default_manager.filter(pk=number).query.get_compiler(database)
+        assert texts.compile(compiler)[1] == (number, "a")
+
+
+@on_sqlite
+def test_a_query_without_a_model(database: str) -> None:
+    texts = Texts()
+    for _ in range(2):
+        query = Query(None)
+        query.add_annotation(Value(1), "a")
+        compiler = query.get_compiler(database)
+        assert texts.compile(compiler) == fresh(compiler)
 
 
 @on_sqlite
