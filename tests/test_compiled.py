@@ -320,7 +320,7 @@ OTHER: dict[str, tuple[Build, Build]] = {
     ),
     "compared_with": (
         lambda m: m.Book.filter(pages__gt=F("price")),
-        lambda m: m.Book.filter(pages__gt=F("author_id")),
+        lambda m: m.Book.filter(pages__gt=F("double")),
     ),
     "compared_with_a_value": (
         lambda m: m.Book.filter(pages__gt=F("price")),
@@ -712,6 +712,19 @@ def test_an_order_with_parameters(database: str) -> None:
     for number in (1, 2):
         compiler = Card._default_manager.filter(pk=number).query.get_compiler(database)
         assert texts.compile(compiler)[1] == (number, "a")
+
+
+@on_sqlite
+def test_a_compiler_that_compiles_another_query_afterwards(database: str) -> None:
+    m = Library(database)
+    texts = Texts()
+    for _ in range(2):
+        compiler = compiler_of(m.Book.values_list("title", "pages"), database)
+        texts.compile(compiler)
+    compiler.query = m.Book.values_list("price", "published").query
+    assert outcome(fresh, compiler) == outcome(
+        fresh, compiler_of(m.Book.values_list("price", "published"), database)
+    )
 
 
 @on_sqlite
