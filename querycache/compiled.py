@@ -14,7 +14,7 @@ from typing import Any
 from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db.models.expressions import Col
 
-from querycache.shapes import Constant, Shape, shape_of
+from querycache.shapes import WRITERS, Constant, Shape, shape_of
 from querycache.verify import report_text
 
 #: Shapes that are remembered per alias; each takes a few kilobytes.
@@ -40,7 +40,7 @@ def compiles_as_django(kind: type[Any]) -> bool:
     """Tell whether a class that has a say in SQL is Django's own, and nobody has changed it.
 
     Args:
-        kind: of compilers, or of a part of a backend.
+        kind: of compilers, of a part of a backend, or of parts of queries.
     """
     return kind.__module__.startswith("django.") and all(
         # Ours are in the place of some of Django's.
@@ -316,13 +316,9 @@ def _models(queries: Sequence[Any]) -> list[Any]:
 
 def _is_plain_query(compiler: Any, shape: Shape) -> bool:
     """Tell whether all parts of a query are written as Django writes them, and where it says."""
-    vendor = f"as_{compiler.connection.vendor}"
-    for value in shape.values:
-        if type(value) is not Constant:
-            kind = type(value)
-            method = vendor if hasattr(kind, vendor) else "as_sql"
-            if not all(_is_djangos(kind, name) for name in (method, "process_lhs", "process_rhs")):
-                return False
+    writers: Any = WRITERS
+    if not all(map(compiles_as_django, writers)):
+        return False
     columns = [column for column, _, _ in compiler.select]
     for query in shape.queries:
         # Conditions on aggregates and windows are taken out, and come later.

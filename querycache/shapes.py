@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Final
 from uuid import UUID
@@ -102,9 +103,9 @@ def _query(query: Any, shape: Shape) -> None:
         raise UnknownShapeError
     state = query.__dict__
     names = tuple(state)
-    read = _readers.get(names)
+    read = _reader(names)
     if read is None:
-        read = _reader(names)
+        raise UnknownShapeError
     shape.queries.append(query)
     shape.parts.append(names)
     read(state, shape)
@@ -389,14 +390,18 @@ _FIRST: Final = ("select", "annotations")
 #: Those that every query has, and that are read together.
 _SOURCES: Final = frozenset({"alias_map", "alias_refcount", "table_map"})
 
-_readers: dict[tuple[str, ...], _Read] = {}
+_KNOWN: Final = _ATTRIBUTES.keys() | _COMPARED | _IRRELEVANT | _SOURCES
 
 
-def _reader(names: tuple[str, ...]) -> _Read:
-    """Return what reads the attributes of queries that have just these of their own."""
-    known = _ATTRIBUTES.keys() | _COMPARED | _IRRELEVANT | _SOURCES
-    if not known.issuperset(names) or not _SOURCES.union(("model", "alias_cols")).issubset(names):
-        raise UnknownShapeError
+@lru_cache(maxsize=1024)
+def _reader(names: tuple[str, ...]) -> Callable[[Mapping[str, Any], Shape], None] | None:
+    """Return what reads the attributes of queries that have just these of their own.
+
+    Returns:
+        None where one of them is not known.
+    """
+    if not _KNOWN.issuperset(names) or not _SOURCES.union(("model", "alias_cols")).issubset(names):
+        return None
     compared = itemgetter(*(name for name in names if name in _COMPARED))
     # Parameters come in the order of the text.
     ordered = sorted(names, key=lambda name: name not in _FIRST)
@@ -414,9 +419,6 @@ def _reader(names: tuple[str, ...]) -> _Read:
                 # No mask and a mask of nothing are not the same.
                 parts.append(type(value))
 
-    if len(_readers) >= 1024:
-        _readers.clear()
-    _readers[names] = read
     return read
 
 
@@ -482,3 +484,8 @@ _LOOKUPS: Final[Mapping[type, _Read]] = {
     related_lookups.RelatedIn: _values,
     related_lookups.RelatedIsNull: _is_null,
 }
+
+#: Classes that write texts of queries that have a shape, besides compilers and backends.
+WRITERS: Final = frozenset(
+    {Query, WhereNode, BaseTable, Join, Col, Star, Value, F, Ref, OrderBy, *_AGGREGATES, *_LOOKUPS}
+)
