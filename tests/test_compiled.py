@@ -52,7 +52,9 @@ from tests.shapes.dataset import Library, populate
 from tests.shapes.table import Shape as AskedShape
 from tests.test_query_shapes import CASES, OneDatabase, ask
 
-everywhere = pytest.mark.parametrize("database", DATABASES, indirect=True)
+#: The journal of SQLite has no say in texts.
+BACKENDS = tuple(kind for kind in DATABASES if kind != "sqlite_wal")
+everywhere = pytest.mark.parametrize("database", BACKENDS, indirect=True)
 on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 Build = Callable[[Library], "QuerySet[Any]"]
@@ -1027,7 +1029,11 @@ def test_verify_compares_what_has_no_text_any_more(
         list(m.Book.filter(pages=2**70))
 
 
-@pytest.mark.parametrize(("shape", "database"), CASES, indirect=["database"])
+@pytest.mark.parametrize(
+    ("shape", "database"),
+    [case for case in CASES if case.values[1] in BACKENDS],
+    indirect=["database"],
+)
 def test_every_way_to_ask_is_compared(database: str, shape: AskedShape) -> None:
     configure(STORE="memory://", VERIFY=1.0, VERIFY_RAISES=True)
     m = Library(database)
@@ -1121,7 +1127,7 @@ _ASKED: dict[str, Callable[[Library, Q, int], QuerySet[Any]]] = {
 
 @everywhere
 @settings(
-    max_examples=300,
+    max_examples=150,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
