@@ -1031,7 +1031,7 @@ def test_verify_compares_what_has_no_text_any_more(
 
 @pytest.mark.parametrize(
     ("shape", "database"),
-    [case for case in CASES if case.values[1] in BACKENDS],
+    [case for case in CASES if case.values[1] in ("sqlite", "postgresql")],
     indirect=["database"],
 )
 def test_every_way_to_ask_is_compared(database: str, shape: AskedShape) -> None:
@@ -1039,7 +1039,7 @@ def test_every_way_to_ask_is_compared(database: str, shape: AskedShape) -> None:
     m = Library(database)
     populate(m)
     with override_settings(DATABASE_ROUTERS=[OneDatabase(database)]):
-        for _ in range(3):
+        for _ in range(2):
             ask(shape, m)
 
 
@@ -1127,7 +1127,7 @@ _ASKED: dict[str, Callable[[Library, Q, int], QuerySet[Any]]] = {
 
 @everywhere
 @settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
