@@ -1,21 +1,20 @@
 """Texts that Django made once, for all further queries of their shape.
 
-Making the text of a query is most of what a cheap one costs, and most programs ask the same few
-hundred questions. Only values are made ready anew, by Django's own lookups.
+Making the text of a query is a good part of what a cheap one costs, and most programs ask the same
+few hundred questions. Only values are made ready anew, by Django's own lookups.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from random import random
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db.models.expressions import Col
 
-from querycache.shapes import WRITERS, Constant, Shape, shape_of
-from querycache.verify import report_text
+from querycache.shape_parts import Constant
+from querycache.shapes import WRITERS, Shape, shape_of
 
 #: Shapes that are remembered per alias; each takes a few kilobytes.
 _REMEMBERED = 1024
@@ -51,7 +50,7 @@ def compiles_as_django(kind: type[Any]) -> bool:
 
 
 #: What compiling leaves on a compiler, for those who make objects of the rows.
-_LEFT = ("select", "klass_info", "annotation_col_map", "col_count", "has_extra_select")
+_COMPILED = ("select", "klass_info", "annotation_col_map", "col_count", "has_extra_select")
 
 
 class Text:
@@ -61,32 +60,32 @@ class Text:
         compiler: that has just made it.
         shape: of its query.
         sql: the text.
-        places: of each value of the shape: the parameters of a constant; what those of a lookup
-            look like in the text, None where it shows none.
+        placeholders: of each value of the shape: the parameters of a constant; what those of a
+            lookup look like in the text, None where it shows none.
     """
 
     __slots__ = (
-        "_kept",
-        "_left",
+        "_compiled",
+        "_converted",
+        "_fields",
         "_models",
-        "_places",
-        "_shown",
+        "_placeholders",
         "columns",
         "sql",
     )
 
-    def __init__(self, compiler: Any, shape: Shape, sql: str, places: Sequence[Any]) -> None:
+    def __init__(self, compiler: Any, shape: Shape, sql: str, placeholders: Sequence[Any]) -> None:
         self.sql = sql
-        self._places = places
-        self._kept = shape.kept
-        self._left = {name: getattr(compiler, name) for name in _LEFT} | {"text": self}
+        self._placeholders = placeholders
+        self._fields = shape.fields
+        self._compiled = {name: getattr(compiler, name) for name in _COMPILED} | {"text": self}
         self._models = [
             (meta, meta.concrete_fields, meta.ordering, meta.db_table)
             for meta in _models(shape.queries)
         ]
         #: What they were compiled to; the same object on all compilers that get the text.
         self.columns = compiler.select
-        self._shown = [
+        self._converted = [
             column if _may_convert(column, compiler.connection) else None
             for column, _, _ in compiler.select
         ]
@@ -98,7 +97,7 @@ class Text:
             columns: what a compiler is about to look for converters of.
         """
         # Those of an aggregate come in another form.
-        return self._shown if type(columns) is list else columns
+        return self._converted if type(columns) is list else columns
 
     def holds(self) -> bool:
         """Tell whether models are as they were: programs add fields, or have other tables used."""
@@ -124,17 +123,17 @@ class Text:
         connection = compiler.connection
         params: tuple[Any, ...] = ()
         try:
-            for value, place in zip(shape.values, self._places, strict=True):
-                if type(place) is Constant:
-                    params += place.value
-                elif place is not None:
+            for value, placeholder in zip(shape.values, self._placeholders, strict=True):
+                if type(placeholder) is Constant:
+                    params += placeholder.value
+                elif placeholder is not None:
                     text, values = value.process_rhs(compiler, connection)
-                    if text != place:
+                    if text != placeholder:
                         return None
                     params += tuple(values)
         except (EmptyResultSet, FullResultSet):
             return None
-        compiler.__dict__.update(self._left)
+        compiler.__dict__.update(self._compiled)
         return params
 
 
@@ -172,90 +171,19 @@ class Texts:
         sql, params = compiler.as_sql()
         text = None
         try:
-            places = _places(compiler, shape, params)
+            placeholders = _placeholders(compiler, shape, params)
         except (EmptyResultSet, FullResultSet):
             # A condition that is never or always true has no text; it is by its value.
             return sql, params
-        if places is not None:
-            text = Text(compiler, shape, sql, places)
+        if placeholders is not None:
+            text = Text(compiler, shape, sql, placeholders)
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
         self._known[shape.key] = text
         return sql, params
 
 
-class CheckedTexts(Texts):
-    """Texts that are compared with what Django makes now, and then not used.
-
-    Args:
-        share: of the queries that are compared, from 0 to 1.
-        raises: whether a difference is an error.
-    """
-
-    def __init__(self, share: float, *, raises: bool) -> None:
-        super().__init__()
-        self._share = share
-        self._raises = raises
-
-    def compile(self, compiler: Any) -> tuple[str, Any]:
-        """Do what `Texts` do, and report where that is not what compiling comes to.
-
-        Args:
-            compiler: of a query that is about to be executed.
-
-        Raises:
-            EmptyResultSet: there is nothing to be asked.
-            StaleHit: there is a difference, and that is to be an error.
-        """
-        shape = shape_of(compiler)
-        known = shape and self._known.get(shape.key)
-        sql, params = super().compile(compiler)
-        if not isinstance(known, Text) or random() >= self._share:  # noqa: S311
-            return sql, params
-        found = _outcome(compiler, sql, params)
-        try:
-            now = compiler.as_sql()
-        except EmptyResultSet:
-            report_text(found, None, raises=self._raises)
-            raise
-        made = _outcome(compiler, *now)
-        if found != made:
-            report_text(found, made, raises=self._raises)
-        return now  # type: ignore[no-any-return]
-
-
-def _outcome(compiler: Any, sql: str, params: Any) -> tuple[Any, ...]:
-    """Return all that compiling comes to, in a form that can be compared."""
-    return (
-        sql,
-        tuple((type(param), param) for param in params),
-        [(type(expression), told, alias) for expression, told, alias in compiler.select],
-        _shown_models(compiler.klass_info),
-        compiler.annotation_col_map,
-        compiler.col_count,
-        compiler.has_extra_select,
-        _shown_converters(compiler),
-    )
-
-
-def _shown_converters(compiler: Any) -> dict[int, list[str]]:
-    """Return what of a result's converters can be compared: some are made anew each time."""
-    columns = [expression for expression, _, _ in compiler.select]
-    return {
-        place: [converter.__qualname__ for converter in converters]
-        for place, (converters, _) in compiler.get_converters(columns).items()
-    }
-
-
-def _shown_models(info: Any) -> Any:
-    """Return what of `klass_info` can be compared: its functions are made anew each time."""
-    if info is None:
-        return None
-    told = {name: info.get(name) for name in ("model", "select_fields", "field", "reverse")}
-    return told, [_shown_models(related) for related in info.get("related_klass_infos", ())]
-
-
-def _places(compiler: Any, shape: Shape, params: Any) -> list[Any] | None:
+def _placeholders(compiler: Any, shape: Shape, params: Any) -> list[Any] | None:
     """Find the values of a query in what it has just been compiled to.
 
     Returns:
@@ -268,7 +196,7 @@ def _places(compiler: Any, shape: Shape, params: Any) -> list[Any] | None:
     """
     if type(params) is not tuple or not _is_plain_query(compiler, shape):
         return None
-    places: list[Any] = []
+    placeholders: list[Any] = []
     explained = 0
     for value in shape.values:
         if type(value) is Constant:
@@ -276,15 +204,15 @@ def _places(compiler: Any, shape: Shape, params: Any) -> list[Any] | None:
             # PostgreSQL's numbers are of classes of their own.
             if own != (value.value,):
                 return None
-            places.append(Constant(own))
+            placeholders.append(Constant(own))
         else:
-            place, values = value.process_rhs(compiler, compiler.connection)
+            placeholder, values = value.process_rhs(compiler, compiler.connection)
             _, own = compiler.compile(value)
             if own and not _same(values, params[explained : explained + len(own)]):
                 return None
-            places.append(place if own else None)
+            placeholders.append(placeholder if own else None)
         explained += len(own)
-    return places if explained == len(params) else None
+    return placeholders if explained == len(params) else None
 
 
 def _may_convert(column: Any, connection: Any) -> bool:

@@ -82,8 +82,8 @@ class RecordingMixin(_Base):
 class ReadMixin(CachedMixin):
     """Serves SELECTs from the cache."""
 
-    #: Whether the compiler is one of Django's own, whose texts may be used again.
-    djangos = False
+    #: Whether the class is Django's own, whose texts may be used again.
+    is_stock = False
     #: What stood in for compiling, if anything did.
     text: Text | None = None
 
@@ -111,7 +111,7 @@ class ReadMixin(CachedMixin):
         ):
             return super().execute_sql(result_type, chunked_fetch, chunk_size)
         transaction = transaction_of(self.connection)
-        texts = transaction.texts if self.djangos else None
+        texts = transaction.texts if self.is_stock else None
         try:
             sql, params = self.as_sql() if texts is None else texts.compile(self)
         except EmptyResultSet:
@@ -261,5 +261,5 @@ def _mixed(mixin: type, compiler: type[SQLCompiler]) -> type[SQLCompiler]:
     # The name shows up in messages and in the repr of compilers.
     kind: Any = compiler
     made: Any = type(kind.__name__, (mixin, kind), {"__module__": kind.__module__})
-    made.djangos = compiles_as_django(kind)
+    made.is_stock = compiles_as_django(kind)
     return made  # type: ignore[no-any-return]

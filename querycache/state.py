@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections
 
 from querycache.cache import QueryCache
-from querycache.compiled import CheckedTexts, Texts, writes_as_django
+from querycache.checked_texts import CheckedTexts
+from querycache.compiled import Texts, writes_as_django
 from querycache.dependencies import Database
 from querycache.identity import MemoryNames, identify
 from querycache.keys import database_identity

@@ -28,12 +28,8 @@ if TYPE_CHECKING:
     from querycache.values import Replica
 
 Result = TypeVar("Result")
-
-#: `PQTRANS_IDLE` of libpq, which psycopg 2 and 3 hand on.
-_IDLE = 0
-
-#: `STATUS_BEGIN` of psycopg 2; connections of psycopg 3 have no such attribute.
-_BEGUN = 2
+#: `PQTRANS_IDLE` of libpq, which psycopg 2 and 3 hand on, and `STATUS_BEGIN`, which only 2 has.
+_IDLE, _BEGUN = 0, 2
 
 
 class Transaction:

@@ -326,3 +326,21 @@ def test_the_page_is_made_of_the_committed_result() -> None:
     page = (ROOT / "docs" / "reference" / "performance.md").read_text()
     result = page.partition("python -m benchmarks page ")[2].partition("`")[0]
     assert benchmarks("page", result) == page
+
+
+def test_figures_in_texts_are_those_of_the_committed_result() -> None:
+    page = (ROOT / "docs" / "reference" / "performance.md").read_text()
+    file = page.partition("python -m benchmarks page ")[2].partition("`")[0]
+    result = json.loads((ROOT / file).read_text())
+    decisions = (ROOT / "docs" / "explanation" / "decisions.md").read_text()
+    kept = [one["measured"]["median"] <= one["budget"] for one in result["budgets"]]
+    assert f"{sum(kept)} of {len(kept)} are\nkept" in decisions
+    hits = result["databases"]["postgresql"]["queries"]["hit:get"]
+    contenders = ("querycache-redis", "cachalot-redis", "cacheops-redis")
+    row = next(
+        line
+        for line in (ROOT / "README.md").read_text().splitlines()
+        if line.startswith("| `get(pk=…)` that hits on Redis")
+    )
+    found = [float(figure) for figure in re.findall(r"(\d\.\d\d) times", row)]
+    assert found == [round(hits[one]["over_none"]["median"], 2) for one in contenders]
