@@ -19,12 +19,14 @@ from querycache.entries import Forged, Sealer, has_all_rows
 from querycache.exceptions import StoreUnavailable
 from querycache.keys import entry_key
 from querycache.leases import Lease, LeaseKeeper, SeenLeases
+from querycache.lists import HEAD, Lists
 from querycache.near import NearCache
 from querycache.rows import seal_of
 from querycache.serving import Claim
 from querycache.stores.base import Store, StoreError, StoreUnusable
 
 if TYPE_CHECKING:
+    from querycache.reading import Read
     from querycache.watch import Watch
 
 logger = logging.getLogger("querycache.cache")
@@ -69,6 +71,7 @@ class QueryCache:
         self.inspects = self.shadow or config.verify > 0
         self.lease = config.lease_ms / 1000
         self.near = None if config.near == "off" else NearCache(config.near_bytes)
+        self.lists = Lists()
         #: What queries and the store cost; None where every query is cached that may be.
         self.admission = Admission() if config.admission == "cost" else None
         self.keeper = LeaseKeeper(self._renew, self.lease)
@@ -100,37 +103,41 @@ class QueryCache:
     # -- reads ---------------------------------------------------------------------------------
 
     def lookup(
-        self, fingerprint: bytes, keys: Sequence[bytes], *, ask: bool = False, rows: bool = False
+        self, fingerprint: bytes, query: Read, *, ask: bool = False
     ) -> tuple[list[Row] | None, Sequence[bytes | None] | None]:
         """Look for the result of a query.
 
         Args:
             fingerprint: of the query.
-            keys: of the stamps of its dependencies.
+            query: what its result depends on; the entry may tell that more has to be asked for.
             ask: whether the stamps must be those of the store now, also where it tells of changes.
-            rows: whether a result that lacks no row does not depend on the last stamp.
 
         Returns:
             The rows, or None on a miss; and the stamps, or None when the store did not answer.
         """
         near = self.near
+        listed = query.listed
         try:
             if near is not None:
-                held, stamps_now = near.look(self.store, fingerprint, keys, ask=ask)
+                held, stamps_now = near.look(self.store, fingerprint, query.keys, listed, ask=ask)
                 if held is not None:
                     self.counters.near += 1
                 if stamps_now is not None:
                     return held, stamps_now
-            found = self.store.read(entry_key(self.entry_prefix, fingerprint), keys)
+            found = self.store.read(entry_key(self.entry_prefix, fingerprint), query.keys)
+            entry, current = found[0], found[1:]
+            if entry is None:
+                return None, current
+            if listed is not None:
+                listed, current = self.lists.ask(self.store, fingerprint, listed, entry, current)
+                query.listed, query.keys = listed, listed.keys
         except FAILURES as error:
             self.failed(error)
             return None, None
-        entry = found[0]
-        current = found[1:]
-        if entry is None:
-            return None, current
         try:
-            if rows and has_all_rows(entry):
+            if listed is not None:
+                joined = listed.under(entry[HEAD], current)
+            elif query.rows and has_all_rows(entry):
                 joined = seal_of(current)
             else:
                 joined = b"".join(current)  # type: ignore[arg-type]
@@ -147,16 +154,6 @@ class QueryCache:
         except (Forged, codec.Damaged) as error:
             self._damaged(error)
             return None, current
-
-    def time_store(self, fingerprint: bytes, keys: Sequence[bytes], every: int) -> None:
-        """Learn what a read of the store takes, in one of so many calls; never raises."""
-        if self.admission is None:
-            return
-        key = entry_key(self.entry_prefix, fingerprint)
-        try:
-            self.admission.sample(self.store, key, keys, every)
-        except FAILURES as error:
-            self.failed(error)
 
     def read_stamps(self, keys: Sequence[bytes]) -> Sequence[bytes | None] | None:
         """Return the stamps as they are now, or None when the store did not answer."""
@@ -386,6 +383,7 @@ class QueryCache:
         for watch in list(self.watches):
             watch.after_fork()
         self.keeper.after_fork()
+        self.lists.empty()
         if self.near is not None:
             self.near.empty()
 

@@ -23,7 +23,8 @@ from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGL
 
 from querycache.ahead import Ahead, announce_ahead
 from querycache.compiled import Text, compiles_as_django
-from querycache.reads import Read, read
+from querycache.reading import Read
+from querycache.reads import read
 from querycache.runtime import runtime
 from querycache.state import transaction_of
 from querycache.switch import reads_enabled

@@ -1,13 +1,9 @@
-"""What a query reads and what a statement changes, found out once per SQL text and database."""
+"""What a statement changes, found out once per SQL text and database."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-import django
-
-from querycache import keys
 from querycache.catalogue import (
     DELETE,
     INSERT,
@@ -18,11 +14,12 @@ from querycache.catalogue import (
 )
 from querycache.functions import Purity
 from querycache.keys import ELSEWHERE, EVERYTHING
-from querycache.plans import Effect, Knowledge, Plan, remember
+from querycache.planning import SYSTEM_SCHEMAS, SYSTEM_TABLES, Planning
+from querycache.plans import Effect, known_as, remember
 from querycache.rawsql import Kind, Statement, analyse, table_name
-from querycache.refining import rows_read, rows_written
+from querycache.refining import rows_written
 from querycache.rows import Refined
-from querycache.schema import Schema, purity_of
+from querycache.schema import purity_of
 from querycache.selection import Selection
 
 if TYPE_CHECKING:
@@ -30,15 +27,6 @@ if TYPE_CHECKING:
     from querycache.transactions import Transaction
     from querycache.watch import Watch
 
-#: Longer ones are remembered by a digest: how long a text gets is often a visitor's choice (the
-#: number of values after IN).
-_LONGEST = 4000
-
-_SYSTEM_TABLES = ("pg_", "sqlite_", "information_schema", "pragma_")
-_OWN_TABLES = "querycache_"
-_SYSTEM_SCHEMAS = frozenset(
-    {"pg_catalog", "information_schema", "mysql", "performance_schema", "sys"}
-)
 _ALL = frozenset({EVERYTHING})
 
 _CONTROL = frozenset(
@@ -54,7 +42,7 @@ _CONTROL = frozenset(
 )
 
 
-class Database(Schema):
+class Database(Planning):
     """What is known of one database, shared by all connections to it.
 
     Args:
@@ -68,132 +56,11 @@ class Database(Schema):
     def __init__(
         self, identity: str, vendor: str, name: str, cache: QueryCache, selection: Selection
     ) -> None:
-        super().__init__(identity, vendor, name, cache)
-        self.selection = selection
+        super().__init__(identity, vendor, name, cache, selection)
         #: Its journal; put there by whoever makes the database known.
         self.watch: Watch
         #: A table of InnoDB (MySQL); None: not asked yet, empty: there is none.
         self.transacted_table: str | None = None
-
-    # -- reads ---------------------------------------------------------------------------------
-
-    def plan(
-        self, transaction: Transaction, sql: str, recorded: Callable[[], Iterable[str] | None]
-    ) -> Plan:
-        """Find out what a SELECT depends on and whether it may be cached.
-
-        Args:
-            transaction: of the connection, which is asked about the schema.
-            sql: the text that the compiler made.
-            recorded: returns the tables that compilers name when they make it, None where it is
-                another text each time. It is called where they are not known yet.
-        """
-        name = _name(sql)
-        if name is not sql and (found := self.plans.get(name)) is not None:
-            return found
-        statements = analyse(sql, self._vendor)
-        reason = self._why_not(statements)
-        if reason is not None:
-            plan = Plan(reason)
-            remember(self.plans, name, plan)
-            return plan
-        knowledge = self.known(transaction)
-        if knowledge is None:
-            return Plan("the database's catalogue could not be read")
-        plans = self.remembering(knowledge)
-        by_compilers = recorded()
-        if by_compilers is None:
-            return Plan("its text is another each time that it is made")
-        plan, certain = self._cacheable(transaction, sql, statements[0], by_compilers, knowledge)
-        if certain and plans is not None:
-            remember(plans, name, plan)
-        return plan
-
-    def is_current(self, transaction: Transaction, sql: str, plan: Plan, everything: bytes) -> bool:
-        """Tell whether a plan holds for the schema as it is, reading that anew if it has changed.
-
-        Args:
-            transaction: of the connection.
-            sql: the text of the query, which has not run yet.
-            plan: of it.
-            everything: the stamp of the whole database, settled.
-        """
-        knowledge = plan.knowledge
-        if knowledge is not None and knowledge.everything == everything:
-            return True
-        if self._knowledge is knowledge:
-            self.schema_changed()
-        now = self.plan(transaction, sql, lambda: plan.named)
-        return (
-            now.stamp_keys == plan.stamp_keys
-            and now.keyed == plan.keyed
-            and now.knowledge is not None
-            and now.knowledge.everything == everything
-        )
-
-    def _cacheable(
-        self,
-        transaction: Transaction,
-        sql: str,
-        statement: Statement,
-        recorded: Iterable[str],
-        knowledge: Knowledge,
-    ) -> tuple[Plan, bool]:
-        """Return a plan and whether it will not change."""
-        named = {table_name(table) for table in recorded} | statement.reads
-        called = {name for name in statement.functions if name in self._depends}
-        reading = knowledge.catalogue.reading(named | called)
-        for name in sorted(reading.functions | statement.functions - called):
-            purity = purity_of(knowledge, transaction.connection, name)
-            if purity is None:
-                return Plan(f"the function {name} could not be looked up"), False
-            if purity is not Purity.PURE:
-                return Plan(f"the function {name} {_SAID[purity]}; DEPENDS can declare it"), True
-        if not named:
-            return Plan("it reads no table"), True
-        if reading.unknown is not None:
-            return Plan(f"{reading.unknown}; DEPENDS can declare it"), True
-        tables = reading.tables - called
-        for table in sorted(tables):
-            if table.startswith(_SYSTEM_TABLES):
-                return Plan(f"it reads the database's own catalogue ({table})"), True
-            if table.startswith(_OWN_TABLES):
-                reason = f"{table} is querycache's own, and written behind Django's back"
-                return Plan(reason), True
-            if not self.selection.covers(table):
-                return Plan(f"the table {table} is left out by EXCLUDE or ONLY"), True
-        ordered = (EVERYTHING, *sorted(tables))
-        keyed = rows_read(knowledge.catalogue, statement, sql, self._vendor, tables)
-        plan = Plan(
-            None,
-            ordered,
-            self.read_keys(ordered),
-            keys.digest(self.identity, django.get_version(), sql),
-            " ORDER BY " in sql,
-            frozenset(named),
-            keyed,
-            None if keyed is None else self.row_keys(keyed.table),
-            knowledge,
-        )
-        return plan, True
-
-    def _why_not(self, statements: tuple[Statement, ...]) -> str | None:
-        """Return why a query may not be cached, as far as its text tells."""
-        if len(statements) != 1 or statements[0].kind is not Kind.READ:
-            return "it is not one plain SELECT"
-        statement = statements[0]
-        if statement.writes or statement.everything or statement.temporary:
-            return "it writes"
-        if statement.locking:
-            return "it locks rows"
-        for schema in sorted(statement.qualifiers):
-            if schema in _SYSTEM_SCHEMAS:
-                return f"it reads the schema {schema}"
-            if self._vendor == "mysql" and schema != self._name.casefold():
-                return f"it reads another database ({schema})"
-        return None
-
-    # -- writes --------------------------------------------------------------------------------
 
     def effect(self, transaction: Transaction, sql: str | None) -> Effect | None:
         """Find out what running a statement does, None for nothing that matters.
@@ -204,9 +71,9 @@ class Database(Schema):
         """
         if sql is None:
             return Effect(_ALL, self._sets_anything, unclear=True)
-        known_as = _name(sql)
-        if known_as is not sql and known_as in self.effects:
-            return self.effects[known_as]
+        text = known_as(sql)
+        if text is not sql and text in self.effects:
+            return self.effects[text]
         effects = self.effects
         writes: set[str] = set()
         temporary: set[str] = set()
@@ -248,7 +115,7 @@ class Database(Schema):
                 self._refined(transaction, statements, sql) if certain else None,
             )
         if certain:
-            remember(effects, known_as, effect)
+            remember(effects, text, effect)
         return effect
 
     def _refined(
@@ -309,7 +176,7 @@ class Database(Schema):
         if statement.kind is Kind.DDL:
             # What the schema says from then on, nobody knows yet.
             return statement.writes, True
-        names = [name for name in statement.reads if not name.startswith(_SYSTEM_TABLES)]
+        names = [name for name in statement.reads if not name.startswith(SYSTEM_TABLES)]
         if not (statement.writes or statement.functions or names):
             return frozenset(), True
         knowledge = self.known(transaction)
@@ -337,7 +204,7 @@ class Database(Schema):
         """Return the tables of other databases that a statement of MySQL names with theirs."""
         if self._vendor != "mysql" or not changed:
             return set()
-        others = statement.qualifiers - _SYSTEM_SCHEMAS - {self._name.casefold()}
+        others = statement.qualifiers - SYSTEM_SCHEMAS - {self._name.casefold()}
         return {
             f"{ELSEWHERE}{schema}{ELSEWHERE}{name}"
             for schema in others
@@ -377,14 +244,3 @@ def _changes(statement: Statement) -> frozenset[Change]:
     }
     told = {table for table, _ in found}
     return frozenset(found) | all_events(statement.writes - told)
-
-
-_SAID = {
-    Purity.VOLATILE: "may change from call to call or read what no stamp covers",
-    Purity.WRITES: "may write",
-}
-
-
-def _name(sql: str) -> str:
-    """Return what a text is remembered by."""
-    return sql if len(sql) <= _LONGEST else keys.digest(sql).hex()

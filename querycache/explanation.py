@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
@@ -13,9 +13,11 @@ from django.db.models import QuerySet
 from django.db.transaction import TransactionManagementError
 
 from querycache import stamps
+from querycache.changes import described
 from querycache.compiler import BYPASS, tables_of
 from querycache.entries import Forged, created, has_all_rows
 from querycache.keys import EVERYTHING, Unkeyable, entry_key
+from querycache.lists import HEAD, Asked, is_listed
 from querycache.plans import Plan
 from querycache.reads import caught_up, fingerprint_of, with_session
 from querycache.rows import seal_of
@@ -40,7 +42,9 @@ class Explanation:
         size: bytes of its entry in the store; None when there is none.
         age: seconds since the entry was made; None when there is none that is valid.
         rows: primary keys of the only rows that the result is made of; writes to others leave it
-            alone. Empty where any write to `dependencies` matters.
+            alone. Empty where they are not known.
+        columns: of tables, the only ones that the result depends on; what a write to certain rows
+            puts into others leaves it alone. Of tables that are not there any may matter.
     """
 
     sql: str
@@ -52,6 +56,7 @@ class Explanation:
     size: int | None = None
     age: float | None = None
     rows: tuple[Any, ...] = ()
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
         verdict = "hit" if self.hit else "miss" if self.cacheable else "not cacheable"
@@ -61,6 +66,8 @@ class Explanation:
         ]
         if self.rows:
             lines.append(f"rows: {', '.join(map(str, self.rows))}")
+        for table, columns in self.columns.items():
+            lines.append(f"columns of {table}: {', '.join(columns) or 'none'}")
         if self.key is not None:
             lines.append(f"key: {self.key}")
         if self.size is not None:
@@ -120,9 +127,14 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
         return _not_cacheable(sql, str(error), dependencies)
     key = entry_key(transaction.cache.entry_prefix, fingerprint)
     keys, count = plan.depends(params)
-    seen = _look(transaction, _Asked(plan, fingerprint, key, keys, count))
+    listed = None
+    if plan.listing is not None:
+        listed = transaction.cache.lists.asked(fingerprint, plan.listing, keys)
+        keys = listed.keys
+    seen = _look(transaction, _Asked(plan, fingerprint, key, keys, count, listed))
     rows = tuple(plan.keyed.values(params) or ()) if count and plan.keyed is not None else ()
-    return Explanation(sql, key.decode(), dependencies, True, *seen, rows)
+    columns = {table: tuple(sorted(names)) for table, names in sorted(plan.columns.items())}
+    return Explanation(sql, key.decode(), dependencies, True, *seen, rows, columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +147,7 @@ class _Asked:
         key: of its entry.
         stamps: the keys of the stamps that its result depends on.
         rows: how many rows it has where it does not depend on the last stamp, else 0.
+        listed: what is asked for where the result says which rows it is made of.
     """
 
     plan: Plan
@@ -142,6 +155,7 @@ class _Asked:
     key: bytes
     stamps: tuple[bytes, ...]
     rows: int
+    listed: Asked | None
 
     def named(self) -> Iterator[str]:
         """Yield what each stamp stands for."""
@@ -151,14 +165,22 @@ class _Asked:
             yield f"{table} as a whole"
             yield from [f"the row of {table}"] * (len(self.stamps) - 3)
             yield f"new rows of {table}"
-        elif self.stamps != self.plan.stamp_keys and self.plan.keyed is not None:
-            table = self.plan.tables[-1]
-            yield table
-            column = self.plan.keyed.reference
-            yield from [f"new rows of {table} by {column}"] * (len(self.stamps) - 2)
         else:
-            for table in self.plan.tables[1:]:
-                yield from (table, f"new rows of {table}")
+            *base, last = self._any_rows()
+            yield from base
+            if self.listed is not None:
+                rows = f"the rows of the result in {last}"
+                yield from [rows] * len(self.listed.further)
+            yield last
+
+    def _any_rows(self) -> list[str]:
+        """Return what a result depends on that may be made of any rows, besides the database."""
+        keyed = self.plan.keyed
+        keys = self.stamps if self.listed is None else self.listed.whole
+        if keys == self.plan.stamp_keys or keyed is None:
+            return [described(name) for name in self.plan.dependencies[1:]]
+        new = f"new rows of {keyed.table} by {keyed.reference}"
+        return [*[new] * (len(keys) - 2), keyed.table]
 
 
 def _not_cacheable(sql: str, reason: str, dependencies: tuple[str, ...] = ()) -> Explanation:
@@ -211,14 +233,25 @@ def _look_shared(
         return _miss(declined)
     try:
         entry, *found = cache.store.read(asked.key, asked.stamps)
+        if asked.listed is not None and entry is not None:
+            listed, current = cache.lists.ask(
+                cache.store, asked.fingerprint, asked.listed, entry, found
+            )
+            asked, found = replace(asked, stamps=listed.keys, listed=listed), list(current)
     except Exception as error:  # noqa: BLE001 - people want to read whatever it is
         cache.failed(error)
         return _miss(f"the store failed: {error}")
     size = None if entry is None else len(entry)
     # A result that lacks no row depends on new ones in transactions that see one state alone.
     some = asked.rows > 0 and clock is None and (entry is None or has_all_rows(entry))
-    counting = found[:-1] if some else found
-    for name, stamp in zip(asked.named(), counting, strict=False):
+    names, counting = list(asked.named()), found[:-1] if some else found
+    if asked.listed is not None:
+        if entry is not None and is_listed(entry):
+            counting = found[:-1]
+        else:
+            names = [*asked.listed.of_whole(names)]
+            counting = [*asked.listed.of_whole(found)]
+    for name, stamp in zip(names, counting, strict=False):
         if stamp is None and entry is None and cache.store.durable:
             # It is made as soon as a query asks for it.
             return _miss("the store has no entry for it")
@@ -233,10 +266,12 @@ def _look_shared(
     if transaction.replica is not None and not caught_up(transaction, [joined]):
         soon = "; what a replica gives is stored when the last write is longer ago than its max_lag"
     held = None if cache.near is None else cache.near.get(asked.fingerprint)
-    if held is not None and held.fits(found) and not cache.shadow:
+    if held is not None and held.fits(found, asked.listed) and not cache.shadow:
         return True, "this process holds the result, and it is valid", size, None
     if entry is None:
         return _miss(f"the store has no entry for it{soon}")
+    if asked.listed is not None:
+        joined = asked.listed.under(entry[HEAD], found)
     sealed = seal_of(found) if asked.rows and has_all_rows(entry) else joined
     try:
         if cache.sealer.open(asked.fingerprint, sealed, entry) is None:

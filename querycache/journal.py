@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import Error as DjangoError
 
+from querycache.changes import table_of
 from querycache.keys import ELSEWHERE, EVERYTHING
 from querycache.questions import connect
-from querycache.rows import table_of
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper

@@ -20,6 +20,7 @@ from typing import Any
 
 from querycache import codec
 from querycache.generations import Generations
+from querycache.lists import LISTED, Asked
 from querycache.rows import SEAL, seal_of
 from querycache.stores.base import Follower, Store
 
@@ -56,9 +57,16 @@ class Held:
         self._rows = rows
         self._body = body
 
-    def fits(self, found: Sequence[bytes | None]) -> bool:
-        """Tell whether it is valid under the stamps as they are now."""
+    def fits(self, found: Sequence[bytes | None], listed: Asked | None = None) -> bool:
+        """Tell whether it is valid under the stamps as they are now.
+
+        Args:
+            found: the stamps.
+            listed: what they were asked for, where the result is a list.
+        """
         try:
+            if listed is not None:
+                return self.stamps == listed.under(self.stamps, found)
             if self.stamps.startswith(SEAL):
                 return self.stamps == seal_of(found)
             return self.stamps == b"".join(found)  # type: ignore[arg-type]
@@ -88,7 +96,13 @@ class NearCache:
         self.get = self._held.get
 
     def look(
-        self, store: Store, fingerprint: bytes, keys: Sequence[bytes], *, ask: bool = False
+        self,
+        store: Store,
+        fingerprint: bytes,
+        keys: Sequence[bytes],
+        listed: Asked | None = None,
+        *,
+        ask: bool = False,
     ) -> tuple[list[Row] | None, Sequence[bytes | None] | None]:
         """Look for a result that is held and valid.
 
@@ -96,6 +110,7 @@ class NearCache:
             store: tells the stamps.
             fingerprint: of the query.
             keys: of the stamps of its dependencies.
+            listed: what these are, where the result is a list.
             ask: whether the store must be asked, whatever it has told.
 
         Returns:
@@ -108,7 +123,8 @@ class NearCache:
         held = self.get(fingerprint)
         if held is None:
             return None, None
-        of_rows = held.stamps.startswith(SEAL)
+        # On the last stamp it does not depend.
+        of_rows = held.stamps.startswith((SEAL, LISTED))
         follower = self.follower
         if follower is None:
             found = store.stamps(keys)
@@ -116,12 +132,12 @@ class NearCache:
             known = None if ask else follower.known(keys[:-1] if of_rows else keys)
             if known is not None:
                 full = (*known, None) if of_rows else known
-                if held.fits(full):
+                if held.fits(full, listed):
                     return held.rows(), full
             ticket = follower.ticket()
             found = store.stamps(keys)
             follower.note(ticket, keys, found)
-        if held.fits(found):
+        if held.fits(found, listed):
             return held.rows(), found
         if None in (found[:-1] if of_rows else found):
             return None, found

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from querycache.catalogue import Catalogue
 from querycache.functions import Purity
-from querycache.keys import EVERYTHING
+from querycache.keys import EVERYTHING, digest
+from querycache.lists import Listing
 from querycache.rawsql import Kind, Statement
 from querycache.rows import Keyed, Refined, RowKeys
+
+#: Longer ones are remembered by a digest: how long a text gets is often a visitor's choice (the
+#: number of values after IN).
+_LONGEST = 4000
 
 #: Texts, tables and functions that are remembered per database.
 _REMEMBERED = 4096
@@ -43,22 +49,28 @@ class Plan:
     Args:
         reason: why its results are never cached; None when they may be.
         tables: what they depend on, sorted; `EVERYTHING` comes first.
-        stamp_keys: of what a result of any rows of the tables depends on.
+        dependencies: what a result of any rows of the tables depends on.
+        stamp_keys: of these dependencies.
         digest: stands for the database, the version of Django and the text.
         ordered: whether the text has an ORDER BY.
         named: the tables and views that the text itself names.
         keyed: which rows of the only table they are made of; None: any.
+        columns: the only ones that they depend on, by table; of other tables any.
+        listing: what results are made of that say which rows these are; None for others.
         row_keys: of the stamps of the table's rows, where `keyed` says which.
         knowledge: of the schema, which the plan was made from.
     """
 
     reason: str | None
     tables: tuple[str, ...] = ()
+    dependencies: tuple[str, ...] = ()
     stamp_keys: tuple[bytes, ...] = ()
     digest: bytes = b""
     ordered: bool = False
     named: frozenset[str] = frozenset()
     keyed: Keyed | None = None
+    columns: Mapping[str, frozenset[str]] = field(default_factory=dict, hash=False)
+    listing: Listing | None = field(default=None, hash=False)
     row_keys: RowKeys | None = field(default=None, compare=False, repr=False)
     knowledge: Knowledge | None = field(default=None, compare=False, repr=False)
 
@@ -141,3 +153,8 @@ def remember(memo: dict[_Name, _Remembered], name: _Name, value: _Remembered) ->
     if len(memo) >= _REMEMBERED:
         memo.clear()
     memo[name] = value
+
+
+def known_as(sql: str) -> str:
+    """Return what a text is remembered by."""
+    return sql if len(sql) <= _LONGEST else digest(sql).hex()

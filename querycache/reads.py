@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from random import random
 from typing import TYPE_CHECKING, Any
 
 from querycache import codec, stamps
-from querycache.admission import SAMPLED, SELDOM
-from querycache.cache import Row
-from querycache.keys import Unkeyable, dump_parameters
+from querycache.admission import SAMPLED, SELDOM, Admission
+from querycache.cache import FAILURES, Row
+from querycache.keys import Unkeyable, dump_parameters, entry_key
 from querycache.leases import clock
 from querycache.overlay import Seen
 from querycache.plans import Plan
-from querycache.rows import SEAL
+from querycache.reading import Read, Under, kept_under
 from querycache.session import Isolation
 from querycache.stamps import SETTLED_BYTES
 from querycache.state import transaction_of
@@ -24,63 +23,6 @@ from querycache.verify import report_difference, same_rows
 
 if TYPE_CHECKING:
     from querycache.cache import QueryCache
-
-Run = Callable[[], Any]
-
-
-@dataclass(slots=True)
-class Read:
-    """A compiled query on its way.
-
-    Args:
-        plan: what is known of its text.
-        params: of the query.
-        multi: whether all rows are wanted (`MULTI`), or the first (`SINGLE`).
-        sql: its text.
-        run: runs it on the database, without compiling it again.
-        keys: of the stamps that its result depends on; found out by `read`.
-        rows: how many rows it has if it lacks none of those that it is made of, and then it does
-            not depend on the last stamp; 0 where it may be made of any rows.
-    """
-
-    plan: Plan
-    params: Any
-    multi: bool
-    sql: str
-    run: Run
-    keys: tuple[bytes, ...] = ()
-    rows: int = 0
-
-    def lacks_none(self, result: Sequence[Row]) -> bool:
-        """Tell whether a result has every row that it is made of."""
-        return self.rows > 0 and len(result) == self.rows
-
-
-@dataclass(slots=True)
-class Under:
-    """Settled stamps from before a query ran, under which its result may be kept.
-
-    Args:
-        everything: the stamp of the whole database, which comes first.
-        some: the joined stamps of a result that lacks no row; None where one is not settled.
-        whole: of any other result.
-    """
-
-    everything: bytes
-    some: bytes | None
-    whole: bytes | None
-
-    def filtered(self, good: Callable[[bytes], bool]) -> Under | None:
-        """Return those of the joined stamps that are good, None where none are."""
-        some = self.some if self.some is not None and good(self.some) else None
-        whole = self.whole if self.whole is not None and good(self.whole) else None
-        return None if some is None and whole is None else Under(self.everything, some, whole)
-
-    def seal(self, *, lacks_none: bool) -> bytes | None:
-        """Return what a result is sealed under; None where it cannot be kept."""
-        if lacks_none and self.some is not None:
-            return SEAL + self.some
-        return self.whole
 
 
 def fingerprint_of(transaction: Transaction, plan: Plan, params: Any, multi: bool) -> bytes:
@@ -128,6 +70,9 @@ def read(transaction: Transaction, query: Read) -> Any:
         query.keys = plan.stamp_keys
     else:
         query.keys, query.rows = plan.depends(query.params)
+    if plan.listing is not None:
+        listed = query.listed = cache.lists.asked(fingerprint, plan.listing, query.keys)
+        query.keys = listed.keys
     inside = transaction.open
     if inside:
         isolation = session.isolation
@@ -154,16 +99,16 @@ def _read_shared(transaction: Transaction, query: Read, fingerprint: bytes, insi
     admission = cache.admission
     if admission is not None and plan.digest in admission.declined:
         cache.counters.declined += 1
-        cache.time_store(fingerprint, query.keys, SELDOM)
+        _time_store(cache, admission, query, fingerprint, SELDOM)
         return admission.timed(plan.digest, query.run)
     noted = transaction.noted
-    rows, found = cache.lookup(fingerprint, query.keys, rows=query.rows > 0)
+    rows, found = cache.lookup(fingerprint, query)
     if rows is not None:
         if cache.inspects:
             assert found is not None
-            counting = found[:-1] if query.lacks_none(rows) else found
+            keys, counting = query.counting(rows, found)
             if transaction.replica is None or caught_up(transaction, counting):
-                same = _same_stamps(cache, query.keys, counting)
+                same = _same_stamps(cache, keys, counting)
                 return _inspect(
                     transaction, query, rows, lambda: noted == transaction.noted and same()
                 )
@@ -174,7 +119,7 @@ def _read_shared(transaction: Transaction, query: Read, fingerprint: bytes, insi
     if found is None:
         return _bypass(cache, query)
     cache.counters.misses += 1
-    under = _under(cache, query, found)
+    under = kept_under(cache, query, found)
     if (
         under is None
         or not _is_current(transaction, query, under.everything)
@@ -186,20 +131,6 @@ def _read_shared(transaction: Transaction, query: Read, fingerprint: bytes, insi
         if under is None:
             return query.run()
     return _run_and_keep(transaction, query, fingerprint, under, noted)
-
-
-def _under(cache: QueryCache, query: Read, found: Sequence[bytes | None]) -> Under | None:
-    """Return what the result of a query that has not run yet may be kept under, if anything."""
-    if not query.rows:
-        joined = cache.usable(query.keys, found)
-        return None if joined is None else Under(joined[:SETTLED_BYTES], None, joined)
-    whole = stamps.joined(found)
-    if whole is not None:
-        some: bytes | None = whole[:-SETTLED_BYTES]
-    else:
-        found = cache.settled(query.keys, found)
-        some, whole = stamps.joined(found[:-1]), stamps.joined(found)
-    return None if some is None else Under(some[:SETTLED_BYTES], some, whole)
 
 
 def caught_up(transaction: Transaction, settled: Any) -> bool:
@@ -229,15 +160,29 @@ def _run_and_keep(
     if cache.admission is None:
         result = query.run()
     else:
-        cache.time_store(fingerprint, query.keys, SAMPLED)
+        _time_store(cache, cache.admission, query, fingerprint, SAMPLED)
         result = cache.admission.timed(query.plan.digest, query.run)
     # A thread that shares the connection may have written meanwhile, and not committed.
     if noted == transaction.noted and _same_session(transaction, context):
         rows = _rows(result, query.multi)
-        seal = under.seal(lacks_none=query.lacks_none(rows)) if query.rows else under.whole
+        narrow = query.rows or query.listed is not None
+        seal = under.seal(query, rows) if narrow else under.whole
         if seal is not None:
             cache.keep(fingerprint, seal, rows)
+            if query.listed is not None:
+                cache.lists.note(fingerprint, query.listed, seal)
     return result
+
+
+def _time_store(
+    cache: QueryCache, admission: Admission, query: Read, fingerprint: bytes, every: int
+) -> None:
+    """Learn what a read of the store takes, in one of so many calls; never raises."""
+    key = entry_key(cache.entry_prefix, fingerprint)
+    try:
+        admission.sample(cache.store, key, query.keys, every)
+    except FAILURES as error:
+        cache.failed(error)
 
 
 def _read_snapshot(
@@ -252,9 +197,9 @@ def _read_snapshot(
     clock = transaction.snapshot.pin(transaction)
     if clock is None or (cache.breaker.down and not cache.up):
         return _read_overlay(transaction, query, fingerprint, True)
-    rows, found = cache.lookup(fingerprint, query.keys, ask=True, rows=query.rows > 0)
+    rows, found = cache.lookup(fingerprint, query, ask=True)
     # Stamps that this settles are younger than the clock: it is for the transactions to come.
-    under = None if found is None else _under(cache, query, found)
+    under = None if found is None else kept_under(cache, query, found)
     under = under and under.filtered(lambda joined: stamps.unchanged_since(joined, clock))
     # A row that is there now may have come since, which no stamp of it says.
     if under is None or (rows is not None and under.whole is None):
@@ -343,8 +288,6 @@ def _inspect(
 def _same_stamps(
     cache: QueryCache, keys: Sequence[bytes], before: Sequence[bytes | None]
 ) -> Callable[[], bool]:
-    keys = keys[: len(before)]
-
     def unchanged() -> bool:
         now = cache.read_stamps(keys)
         return now is not None and list(now) == list(before)

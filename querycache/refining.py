@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from querycache.catalogue import INSERT, UPDATE, Catalogue, Change, KeyColumn
+from querycache.changes import (
+    ANY,
+    MOST_COLUMNS,
+    MOST_NAMED,
+    MOST_REFERENCES,
+    MOST_ROWS,
+    column_of,
+)
 from querycache.rawsql import Kind, Statement
+from querycache.rawsql.columns import columns_set
 from querycache.rawsql.inserted import inserted
 from querycache.rawsql.keyed import keyed_by
-from querycache.rows import MOST_REFERENCES, MOST_ROWS, Keyed, Reference, Refined
+from querycache.rawsql.outlines import Rows, outline
+from querycache.rows import Keyed, Reference, Refined
 
 
 def rows_read(
@@ -33,6 +44,67 @@ def rows_read(
         return None
     (table,) = statement.reads
     return _keyed(catalogue, sql, vendor, table) or _referring(catalogue, sql, vendor, table)
+
+
+class MadeOf(NamedTuple):
+    """What is known of the result of a query from what its text names.
+
+    Args:
+        columns: by table, where it depends on no others of them; of other tables any may matter.
+        rows: which rows of a table it is made of, where it says so and depends on others only in
+            as far as they could be among them.
+    """
+
+    columns: Mapping[str, frozenset[str]]
+    rows: Rows | None
+
+
+ANYTHING = MadeOf({}, None)
+
+
+def made_of(
+    catalogue: Catalogue,
+    statement: Statement,
+    sql: str,
+    vendor: str,
+    tables: Iterable[str],
+    keyed: Keyed | None,
+) -> MadeOf:
+    """Tell which columns and rows of tables the result of a query depends on.
+
+    Args:
+        catalogue: of the database.
+        statement: what the text says.
+        sql: the text.
+        vendor: `connection.vendor`.
+        tables: everything that the query depends on.
+        keyed: what `rows_read` tells of it.
+    """
+    if keyed is not None and keyed.reference is None:
+        return ANYTHING
+    if statement.qualifiers or statement.reads != frozenset(tables):
+        return ANYTHING
+    facts = catalogue.facts
+    known = {
+        table: facts.columns[table]
+        for table in tables
+        if table in facts.columns and _has_rows(catalogue, table)
+    }
+    keys = {table: facts.primary_keys[table].column for table in known}
+    found = outline(sql, vendor, keys) if known else None
+    if found is None:
+        return ANYTHING
+    few = {
+        table: names
+        for table, names in found.columns.items()
+        if len(names) <= MOST_NAMED and names <= known.get(table, frozenset())
+    }
+    # Rows that refer to others do without the stamp of new rows, which columns need.
+    columns = few if found.certain and keyed is None else {}
+    rows = found.rows
+    if rows is None or rows.table in columns or len(rows.columns) > MOST_NAMED:
+        return MadeOf(columns, None)
+    return MadeOf(columns, rows if rows.columns <= known[rows.table] else None)
 
 
 def rows_written(
@@ -81,7 +153,12 @@ def rows_written(
         # It may give the row another key.
         return None
     keyed = _keyed(catalogue, sql, vendor, table)
-    return None if keyed is None else Refined(table, keyed)
+    if keyed is None:
+        return None
+    columns = columns_set(sql, vendor) if statement.updates else None
+    if columns is None or len(columns) > MOST_COLUMNS:
+        return Refined(table, keyed, columns=frozenset({f"{table}{ANY}"}))
+    return Refined(table, keyed, columns=frozenset(column_of(table, one) for one in columns))
 
 
 def _has_rows(catalogue: Catalogue, table: str) -> bool:
@@ -129,7 +206,11 @@ def _referring(catalogue: Catalogue, sql: str, vendor: str, table: str) -> Keyed
 
 def _new(catalogue: Catalogue, sql: str, vendor: str, table: str) -> Refined:
     columns = _references(catalogue, table)
-    if columns and not _triggered(catalogue, table, INSERT):
+    if not columns:
+        return Refined(table, None)
+    # Where they are not told, they may be rows of any list of those that refer to others.
+    unknown = frozenset({f"{table}{ANY}"})
+    if not _triggered(catalogue, table, INSERT):
         names = [column for column, _ in columns]
         found = inserted(sql, vendor, table, names, MOST_ROWS)
         if found is not None:
@@ -137,5 +218,5 @@ def _new(catalogue: Catalogue, sql: str, vendor: str, table: str) -> Refined:
                 Reference(column, kind, places)
                 for (column, kind), places in zip(columns, found.places, strict=True)
             )
-            return Refined(table, None, tuple(references), found.total)
-    return Refined(table, None)
+            return Refined(table, None, tuple(references), found.total, unknown)
+    return Refined(table, None, columns=unknown)

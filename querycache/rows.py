@@ -1,51 +1,26 @@
-"""Rows as dependencies: the names of their stamps, and which of them a statement is about.
+"""Which rows of a table a statement is about, and the keys of their stamps.
 
-A table has a stamp of its own name, one for new rows (`NEW`), and what depends on it as a whole
-depends on both. Besides, it has
-
-- one that changes with every write which is not known to be about certain rows alone (`ALL`),
-- a fixed number of buckets: the rows whose primary keys fall into one share its stamp,
-- as many for each of its references (columns with a foreign key): those of new rows alone.
-
-A result that is made of certain rows, and has every one of them, depends on `ALL` and on their
-buckets. One that lacks a row depends on `NEW` as well, since nobody knows the key of a new row
-before it is there. A result that is made of the rows with a reference to certain others depends on
-the table's own stamp, and on those references' buckets: a new row is another's business where the
-statement that makes it says what it refers to. `docs/explanation/protocol.md` says why that is
-right.
+`changes` names what these stamps stand for.
 """
 
 from __future__ import annotations
 
 import re
 import uuid
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from querycache.keys import ELSEWHERE, EVERYTHING
+from querycache.changes import ALL, NEW, REFERRED, reference_of, row_of
+from querycache.keys import EVERYTHING
 
 #: Stamps of a table's rows. More of them keep more rows apart, and each of them has to be made
 #: known to a store anew that has lost it. A prime, so that keys in even steps use them all.
 BUCKETS = 251
 
-#: Rows of one statement, and of one table in a transaction, that are told apart.
-MOST_ROWS = 8
-
 #: Kinds of primary keys: those whose equality is the same in Python as in every database.
 INTEGER = "integer"
 UUID = "uuid"
-
-# No table's name holds it, and only names of other databases' tables begin with it (`ELSEWHERE`).
-_OF = "\0"
-ALL = f"{_OF}*"
-NEW = f"{_OF}+"
-#: New rows whose references are all known, each a change as well.
-REFERRED = f"{_OF}-"
-
-#: References of one table that are told apart; each costs new rows a stamp.
-MOST_REFERENCES = 4
 
 #: MySQL may cut other integers to what a column can hold, and then the row refers to another.
 _MOST_REFERRED = 2**31 - 1
@@ -56,82 +31,6 @@ SEAL = b"R"
 _HEX = re.compile(
     r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE
 )
-
-
-def table_of(change: str) -> str:
-    """Return the table of a change: of all its rows, of some, or of new ones."""
-    return change if change.startswith(ELSEWHERE) else change.partition(_OF)[0]
-
-
-def row_of(table: str, bucket: int) -> str:
-    """Return what stands for the rows of a bucket, as a change and as a dependency."""
-    return f"{table}{_OF}{bucket}"
-
-
-def reference_of(table: str, column: str, bucket: int) -> str:
-    """Return what stands for new rows that refer to those of a bucket."""
-    return f"{table}{_OF}{column}={bucket}"
-
-
-def dependencies_of(change: str) -> tuple[str, ...]:
-    """Return the dependencies whose stamps change with a change."""
-    if change == EVERYTHING:
-        return (change,)
-    table = table_of(change)
-    if change == f"{table}{REFERRED}":
-        return (f"{table}{NEW}",)
-    if _is_referred(change):
-        return f"{table}{NEW}", change
-    return table, (f"{table}{ALL}" if change == table else change)
-
-
-def companion_of(dependency: str) -> str | None:
-    """Return the dependency that every change to this one changes as well; None: there is none.
-
-    That is its table for `ALL` and each bucket, and `NEW` for references.
-
-    Args:
-        dependency: in the database that is spoken of, not elsewhere.
-    """
-    table, _, of = dependency.partition(_OF)
-    if not of or f"{_OF}{of}" == NEW:
-        return None
-    return f"{table}{NEW}" if "=" in of else table
-
-
-def dependencies_on(table: str) -> tuple[str, ...]:
-    """Return what a result that may be made of any rows of a table depends on."""
-    return (table,) if table == EVERYTHING else (table, f"{table}{NEW}")
-
-
-def _is_referred(change: str) -> bool:
-    of = "" if change.startswith(ELSEWHERE) else change.partition(_OF)[2]
-    return "=" in of or f"{_OF}{of}" == REFERRED
-
-
-def merged(changes: frozenset[str], more: frozenset[str]) -> frozenset[str]:
-    """Return the changes of a transaction; a table of which many rows change has changed whole."""
-    if more <= changes:
-        return changes
-    changes |= more
-    if len(changes) <= MOST_ROWS:
-        return changes
-    crowded = _crowded(changes)
-    # New rows first: who depends on rows by their keys has nothing to do with them.
-    changes = frozenset(
-        f"{table_of(change)}{NEW}"
-        if table_of(change) in crowded and _is_referred(change)
-        else change
-        for change in changes
-    )
-    whole = _crowded(changes) | {table for table in crowded if table in changes}
-    return whole | {change for change in changes if table_of(change) not in whole}
-
-
-def _crowded(changes: frozenset[str]) -> frozenset[str]:
-    """Return the tables with more changes than are told apart."""
-    counts = Counter(map(table_of, changes))
-    return frozenset(table for table, count in counts.items() if count > MOST_ROWS)
 
 
 def bucket_of(value: Any, kind: str) -> int | None:
@@ -215,12 +114,15 @@ class Refined:
         keyed: which rows; None: new ones.
         references: all of the new rows; none where they are not known.
         total: how many parameters the statement has.
+        columns: what changes of certain rows besides: `changes.column_of` some, or `ANY`. Of new
+            ones where nobody knows what they refer to.
     """
 
     table: str
     keyed: Keyed | None
     references: tuple[Reference, ...] = ()
     total: int = 0
+    columns: frozenset[str] = frozenset()
     #: What writes to one row change, by the tables and the row's bucket.
     _known: dict[tuple[frozenset[str], int], frozenset[str]] = field(
         default_factory=dict, init=False, compare=False, repr=False
@@ -242,13 +144,14 @@ class Refined:
         # stamps are found.
         changes = self._known.get((writes, buckets[0])) if len(buckets) == 1 else None
         if changes is None:
-            changes = (writes - {self.table}).union(row_of(self.table, one) for one in buckets)
+            rows = (row_of(self.table, one) for one in buckets)
+            changes = (writes - {self.table}).union(self.columns, rows)
             if len(buckets) == 1:
                 self._known[writes, buckets[0]] = changes
         return changes
 
     def _new(self, params: Any) -> set[str]:
-        unknown = {f"{self.table}{NEW}"}
+        unknown = {f"{self.table}{NEW}", *self.columns}
         if not self.references or type(params) not in (tuple, list) or len(params) != self.total:
             return unknown
         found = {f"{self.table}{REFERRED}"}
@@ -305,8 +208,9 @@ class RowKeys:
             params: its parameters.
 
         Returns:
-            The keys of the stamps, that of `NEW` last, and how many rows it has if it lacks none;
-            None where it depends on the table as a whole.
+            The keys of the stamps, and how many rows it has if it lacks none; then it does not
+            depend on the last, that of `NEW`. Of rows that refer to others the table's is the last,
+            and there are 0. None where it depends on the table as a whole.
         """
         if keyed.reference is not None:
             return self._referring(keyed, keyed.reference, params)
@@ -334,7 +238,7 @@ class RowKeys:
         found = self._known.get((column, buckets[0])) if len(buckets) == 1 else None
         if found is None:
             named = (reference_of(self._table, column, bucket) for bucket in buckets)
-            found = (self._start[0], self._key(self._table), *map(self._key, named))
+            found = (self._start[0], *map(self._key, named), self._key(self._table))
             if len(buckets) == 1:
                 self._known[column, buckets[0]] = found
         # Whatever rows there are now, each new one changes a stamp.

@@ -10,13 +10,14 @@ from django.db import connections
 
 from querycache import functions, journal, keys
 from querycache.catalogue import Catalogue, Facts, read_facts
+from querycache.changes import companion_of, dependencies_of, dependencies_on
 from querycache.functions import Purity
 from querycache.identity import MemoryNames
 from querycache.keys import ELSEWHERE, EVERYTHING
 from querycache.plans import Effect, Knowledge, Plan, remember
 from querycache.rawsql import Kind, Statement, table_name
 from querycache.relations import normalised
-from querycache.rows import RowKeys, companion_of, dependencies_of, dependencies_on
+from querycache.rows import RowKeys
 from querycache.session import SETS_ANYTHING, Isolation
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from querycache.changes import merged, table_of
 from querycache.dependencies import Database
 from querycache.journal import Moment
 from querycache.keys import EVERYTHING
 from querycache.overlay import Overlay
 from querycache.plans import Effect
 from querycache.rawsql import Kind, Statement
-from querycache.rows import merged, table_of
 from querycache.session import Session
 from querycache.snapshots import Snapshot, takes_no_state
 from querycache.writes import Write, run_alone, run_inside

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from querycache.changes import table_of
 from querycache.journal import Moment
 from querycache.keys import ELSEWHERE
 from querycache.leases import clock
-from querycache.rows import table_of
 from querycache.signals import invalidated
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ import querycache
 from querycache import install
 from querycache import stamps as protocol
 from querycache.cache import QueryCache
+from querycache.changes import dependencies_on
 from querycache.keys import EVERYTHING
 from querycache.leases import SeenLeases
 from querycache.state import transaction_of
@@ -227,7 +228,18 @@ def keys_of(alias: str, *models: type[Model]) -> tuple[bytes, ...]:
     """Return the keys of all stamps that hits on tables need, and that writes to them change."""
     tables = [EVERYTHING, *(model._meta.db_table for model in models)]
     database = transaction_of(connections[alias]).database
-    return tuple(dict.fromkeys((*database.read_keys(tables), *database.stamp_keys(tables))))
+    columns = [
+        database.stamp_key(dependency)
+        for model in models
+        for dependency in dependencies_on(model._meta.db_table, columns_of(model))
+    ]
+    written = database.stamp_keys(tables)
+    return tuple(dict.fromkeys((*database.read_keys(tables), *written, *columns)))
+
+
+def columns_of(model: type[Model]) -> list[str]:
+    """Return the columns of a model's own table."""
+    return [field.column or "" for field in model._meta.local_concrete_fields]
 
 
 def plant(store: Store, keys: Sequence[bytes]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import connections, transaction
 
-from querycache import dependencies, leases, overlay, plans, session
+from querycache import dependencies, leases, overlay, planning, plans, session
 from querycache.cache import QueryCache
 from querycache.dependencies import Database
 from querycache.rawsql import analyse
@@ -40,7 +40,7 @@ def test_texts_that_visitors_make_longer(
             )
         for memo in (found.plans, found.effects):
             assert len(memo) <= 20
-            assert max(map(len, memo), default=0) <= dependencies._LONGEST
+            assert max(map(len, memo), default=0) <= plans._LONGEST
     # Long texts are remembered all the same.
     analysed: list[str] = []
 
@@ -48,7 +48,8 @@ def test_texts_that_visitors_make_longer(
         analysed.append(sql)
         return analyse(sql, vendor)
 
-    monkeypatch.setattr(dependencies, "analyse", noted)
+    for module in (dependencies, planning):
+        monkeypatch.setattr(module, "analyse", noted)
     for _ in range(3):
         list(publishers.filter(pk__in=range(8009)))
     assert not analysed

@@ -9,18 +9,22 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.db import connections
 from django.test import override_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
 import querycache
 from querycache import codec, keys
+from querycache.changes import dependencies_on
 from querycache.entries import MAC_BYTES, Forged, Sealer, created
-from querycache.rows import dependencies_on
+from querycache.state import transaction_of
 from tests.environment import STORES, configure
 from tests.explaining import cache_of
+from tests.library.models import Author
 from tests.shapes.dataset import Library, populate
 from tests.shapes.portrait import portrait
+from tests.stages import columns_of
 
 STAMPS = b"s" * 25
 
@@ -142,18 +146,11 @@ def _stamps_length() -> int:
     cache = cache_of()
     m = Library("sqlite")
     plan_keys = [
-        keys.stamp_key(cache.config.namespace, _identity(m), name)
-        for name in (keys.EVERYTHING, *dependencies_on("library_author"))
+        transaction_of(connections[m.alias]).database.stamp_key(name)
+        for name in (keys.EVERYTHING, *dependencies_on("library_author", columns_of(Author)))
     ]
     found = cache.store.stamps(plan_keys)
     return len(b"".join(stamp or b"" for stamp in found))
-
-
-def _identity(m: Library) -> str:
-    from django.db import connections
-
-    connection = connections[m.alias]
-    return keys.database_identity(connection.vendor, connection.settings_dict)
 
 
 @pytest.mark.parametrize("store_url", STORES, indirect=True)
@@ -264,6 +261,8 @@ def test_a_hash_that_collides_always_serves_nobody_elses_rows(
         m.Book.filter(pk=1),
         m.Author.values_list("name"),
         m.Author.values_list("born"),
+        m.Author.filter(name="Ann"),
+        m.Author.filter(name="Bob"),
     ]
     with querycache.disabled():
         expected = [portrait(queryset.all()) for queryset in querysets]

@@ -48,11 +48,11 @@ def test_in_a_transaction_while_others_write(m: Library, database: str) -> None:
         m.Genre.filter(pk=1).update(name="mine")
         list(m.Genre.all())
         assert explained(m.Genre.all()).hit
-        key = transaction_of(connections[database]).database.stamp_key("library_genre")
-        lease = cache_of().begin([key])
+        written = transaction_of(connections[database]).database.stamp_keys(["library_genre"])
+        lease = cache_of().begin(written)
         reason = missed(m.Genre.all())
         assert reason == "a table is being written by others, or the store is down"
-        cache_of().end([key], lease)
+        cache_of().end(written, lease)
         assert missed(m.Genre.all()) == OWN_VIEW
 
 
@@ -82,7 +82,7 @@ def test_in_a_snapshot(m: Library, database: str) -> None:
         assert missed(m.Author.all()) == "the store has no entry for it"
         elsewhere(lambda: m.Genre.filter(pk=1).update(name="theirs"))
         assert missed(m.Genre.all()) == (
-            "library_genre was written since this transaction sees the database"
+            "the column name of library_genre was written since this transaction sees the database"
         )
         assert explained(m.Book.all()).hit
         list(m.Genre.all())

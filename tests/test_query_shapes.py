@@ -21,7 +21,7 @@ from querycache import compiler, dependencies, install, reads
 from querycache.cache import QueryCache
 from querycache.keys import EVERYTHING
 from querycache.rawsql import Statement, analyse
-from querycache.reads import Read
+from querycache.reading import Read
 from tests.environment import DATABASES, STORES, VERIFYING, configure
 from tests.shapes.dataset import WRITES, Library, populate
 from tests.shapes.expressions import EXPRESSIONS, FRAGMENTS, SUBQUERIES

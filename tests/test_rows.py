@@ -10,10 +10,8 @@ from django.db import connections, transaction
 from django.db.models import F
 
 import querycache
-from querycache.reads import Read
-from querycache.rows import (
-    MOST_ROWS,
-)
+from querycache.changes import MOST_ROWS
+from querycache.reading import Read
 from tests.catalogue.triggers import rewriting
 from tests.environment import configure
 from tests.explaining import cache_of

@@ -8,28 +8,27 @@ import pytest
 
 from querycache import stamps
 from querycache.cache import QueryCache
-from querycache.keys import ELSEWHERE, EVERYTHING
-from querycache.rawsql.inserted import inserted
-from querycache.rawsql.keyed import keyed_by
-from querycache.rows import (
+from querycache.changes import (
     ALL,
-    BUCKETS,
-    INTEGER,
+    ANY,
+    MOST_COLUMNS,
     MOST_ROWS,
     NEW,
     REFERRED,
-    UUID,
-    Keyed,
-    Reference,
-    Refined,
-    bucket_of,
+    column_of,
+    companion_of,
     dependencies_of,
     dependencies_on,
+    described,
     merged,
     reference_of,
     row_of,
     table_of,
 )
+from querycache.keys import ELSEWHERE, EVERYTHING
+from querycache.rawsql.inserted import inserted
+from querycache.rawsql.keyed import keyed_by
+from querycache.rows import BUCKETS, INTEGER, UUID, Keyed, Reference, Refined, bucket_of
 from querycache.schema import Schema
 
 
@@ -92,6 +91,9 @@ def test_parameters_that_name_no_rows() -> None:
     keyed = Keyed("t", INTEGER, 1, 1, 2)
     writes = frozenset({"t", "u"})
     assert Refined("t", keyed).changes(writes, ["a", 5]) == {row_of("t", 5), "u"}
+    column = column_of("t", "A")
+    refined = Refined("t", keyed, columns=frozenset({column}))
+    assert refined.changes(writes, ["a", 5]) == {row_of("t", 5), column, "u"}
     for params in (None, [], ["a"], ["a", "5"], {"a": 1, "b": 5}, [("a", 5), ("b", 6)]):
         assert Refined("t", keyed).changes(writes, params) == writes
     assert Refined("t", None).changes(writes, None) == {f"t{NEW}", "u"}
@@ -149,8 +151,8 @@ def test_columns_are_spelled_as_the_database_does() -> None:
 def test_references_of_new_rows() -> None:
     key = uuid.UUID("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11")
     references = (Reference("a", INTEGER, (0, 2)), Reference("b", UUID, (1, 3)))
-    refined = Refined("t", None, references, 4)
-    unknown = {f"t{NEW}", "u"}
+    refined = Refined("t", None, references, 4, frozenset({f"t{ANY}"}))
+    unknown = {f"t{NEW}", f"t{ANY}", "u"}
     new = f"t{REFERRED}"
 
     def changes(*params: object) -> frozenset[str]:
@@ -166,8 +168,8 @@ def test_references_of_new_rows() -> None:
     single = Refined("t", None, (Reference("a", INTEGER, (0,)), Reference("b", UUID, (1,))), 2)
     assert single.changes(frozenset({"t"}), (1, None)) == {new, one}
     assert single.changes(frozenset({"t"}), (None, None)) == {new}
-    assert refined.changes(frozenset({"t"}), None) == {f"t{NEW}"}
-    assert refined.changes(frozenset({"t"}), {"a": 1}) == {f"t{NEW}"}
+    assert refined.changes(frozenset({"t"}), None) == unknown - {"u"}
+    assert refined.changes(frozenset({"t"}), {"a": 1}) == unknown - {"u"}
 
 
 def test_what_changes_with_what() -> None:
@@ -177,15 +179,27 @@ def test_what_changes_with_what() -> None:
     assert dependencies_of(f"t{NEW}") == ("t", f"t{NEW}")
     assert dependencies_of(f"t{REFERRED}") == (f"t{NEW}",)
     assert dependencies_of(one) == (f"t{NEW}", one)
-    assert {table_of(change) for change in (one, f"t{REFERRED}", f"t{NEW}", "t")} == {"t"}
+    # Columns may be called like anything.
+    column, odd = column_of("t", "A"), column_of("t", "a=1")
+    for change in (column, odd, f"t{ANY}"):
+        assert dependencies_of(change) == ("t", change)
+        assert companion_of(change) == "t"
+    assert column == column_of("t", "a")
+    assert len({column, odd, f"t{ANY}", one, row_of("t", 1)}) == 5
+    changes = (one, f"t{REFERRED}", f"t{NEW}", "t", column, odd, f"t{ANY}")
+    assert {table_of(change) for change in changes} == {"t"}
     # Tables of other databases, whatever they are called.
     other = f"{ELSEWHERE}db{ELSEWHERE}t=1"
     assert dependencies_of(other) == (other, f"{other}{ALL}")
     assert dependencies_of("a=b") == ("a=b", f"a=b{ALL}")
     assert dependencies_of(row_of("a=b", 1)) == ("a=b", row_of("a=b", 1))
     assert dependencies_on(EVERYTHING) == (EVERYTHING,)
+    assert dependencies_on("t", ["b", "A"]) == (
+        *(f"t{kind}" for kind in (ALL, NEW, ANY)),
+        *(column_of("t", name) for name in "ab"),
+    )
     # Each change changes something that whatever is made of any rows depends on.
-    for change in ("t", row_of("t", 1), f"t{NEW}", f"t{REFERRED}"):
+    for change in ("t", row_of("t", 1), f"t{NEW}", f"t{REFERRED}", f"t{ANY}", odd):
         assert set(dependencies_of(change)) & set(dependencies_on("t"))
 
 
@@ -193,7 +207,7 @@ def test_what_changes_with_what() -> None:
     "change",
     [
         *("t", f"t{NEW}", f"t{REFERRED}", row_of("t", 250), reference_of("t", "a = b", 7)),
-        f"{ELSEWHERE}other{ELSEWHERE}t",
+        *(f"{ELSEWHERE}other{ELSEWHERE}t", f"t{ANY}", column_of("t", "a"), column_of("t", "a=1")),
     ],
 )
 def test_whoever_writes_a_stamp_writes_its_companion_first(cache: QueryCache, change: str) -> None:
@@ -219,10 +233,12 @@ def test_new_rows_of_a_transaction_are_few() -> None:
         return merged(frozenset({f"t{REFERRED}", *more}), frozenset(made))
 
     assert len(after(MOST_ROWS - 1)) == MOST_ROWS
-    assert after(MOST_ROWS + 1) == {f"t{NEW}"}
-    assert after(MOST_ROWS + 1, row_of("t", 1)) == {f"t{NEW}", row_of("t", 1)}
+    # Lists of those that refer to certain rows hear of it by `ANY`.
+    new = {f"t{NEW}", f"t{ANY}"}
+    assert after(MOST_ROWS + 1) == new
+    assert after(MOST_ROWS + 1, row_of("t", 1)) == new | {row_of("t", 1)}
     assert after(MOST_ROWS + 1, "t") == {"t"}
-    assert after(MOST_ROWS + 1, "b", row_of("b", 1)) == {f"t{NEW}", "b", row_of("b", 1)}
+    assert after(MOST_ROWS + 1, "b", row_of("b", 1)) == new | {"b", row_of("b", 1)}
 
 
 def test_changes_of_a_transaction_are_few() -> None:
@@ -232,3 +248,32 @@ def test_changes_of_a_transaction_are_few() -> None:
 
     assert after(2) == {row_of("a", 0), row_of("a", 1), "b", row_of("b", 1)}
     assert after(MOST_ROWS + 1) == {"a", "b", row_of("b", 1)}
+
+
+def test_columns_of_a_transaction_are_few() -> None:
+    rows = frozenset(row_of("t", number) for number in range(MOST_ROWS))
+
+    def after(count: int, rows: frozenset[str] = rows) -> frozenset[str]:
+        columns = frozenset(column_of("t", f"c{number}") for number in range(count))
+        return merged(rows, columns) - rows
+
+    assert after(MOST_COLUMNS) == {column_of("t", f"c{number}") for number in range(MOST_COLUMNS)}
+    assert after(MOST_COLUMNS + 1) == {f"t{ANY}"}
+    assert after(1, rows | {row_of("t", MOST_ROWS)}) == {"t"}
+
+
+@pytest.mark.parametrize(
+    ("dependency", "text"),
+    [
+        (EVERYTHING, "the database as a whole"),
+        ("t", "t"),
+        (f"t{ALL}", "t as a whole"),
+        (f"t{NEW}", "new rows of t"),
+        (f"t{ANY}", "any row of t"),
+        (column_of("t", "a=1"), "the column a=1 of t"),
+        (reference_of("t", "a=1", 7), "new rows of t by a=1"),
+        (row_of("t", 7), "the row of t"),
+    ],
+)
+def test_what_people_are_told(dependency: str, text: str) -> None:
+    assert described(dependency) == text

@@ -18,10 +18,11 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from querycache import install
 from querycache.cache import QueryCache
+from querycache.changes import ANY, NEW, REFERRED, dependencies_on, table_of
 from querycache.dependencies import Database
 from querycache.leases import Lease
 from querycache.overlay import Overlay
-from querycache.rows import NEW, REFERRED, Refined, table_of
+from querycache.rows import Refined
 from querycache.stamps import TOKEN_BYTES
 from querycache.transactions import Transaction
 from tests.environment import VERIFYING, Environment, configure
@@ -175,7 +176,21 @@ def without_references(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def without_new_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is made of any rows of a table does not depend on new ones."""
-    monkeypatch.setattr("querycache.schema.dependencies_on", lambda table: (table,))
+
+    def others(table: str, columns: Iterable[str] | None = None) -> tuple[str, ...]:
+        return tuple(one for one in dependencies_on(table, columns) if one != f"{table}{NEW}")
+
+    monkeypatch.setattr("querycache.planning.dependencies_on", others)
+
+
+def without_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write to certain rows does not tell which columns it changes."""
+    monkeypatch.setattr("querycache.refining.columns_set", lambda sql, vendor: frozenset())
+
+
+def without_any_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that are gone change nothing but their own stamps."""
+    monkeypatch.setattr("querycache.refining.ANY", f"{ANY}none")
 
 
 def without_raw_writes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,6 +212,8 @@ SQLITE, POSTGRESQL = ("sqlite_wal", "memory"), ("postgresql", "memory")
         (*SQLITE, without_all_rows),
         (*SQLITE, without_references),
         (*SQLITE, without_new_rows),
+        (*SQLITE, without_columns),
+        (*SQLITE, without_any_columns),
         (*SQLITE, without_raw_writes),
         pytest.param(*POSTGRESQL, without_own_view, marks=pytest.mark.slow),
         pytest.param(*POSTGRESQL, without_stamps_in_the_overlay, marks=pytest.mark.slow),
@@ -204,7 +221,8 @@ SQLITE, POSTGRESQL = ("sqlite_wal", "memory"), ("postgresql", "memory")
     indirect=["database", "store_url"],
     ids=[
         *("announcements", "m2m", "parent", "marks", "savepoints"),
-        *("rows", "all rows", "references", "new rows", "raw"),
+        *("rows", "all rows", "references", "new rows"),
+        *("columns", "any columns", "raw"),
         *("own view", "overlay stamps"),
     ],
 )

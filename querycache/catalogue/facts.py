@@ -118,6 +118,7 @@ class Facts:
         untransacted: tables whose writes no transaction holds back.
         primary_keys: of tables whose rows can be told apart by them.
         references: columns of tables that have a foreign key.
+        columns: of tables, casefolded, without those that change by themselves when others do.
         blind: why triggers cannot be seen at all.
     """
 
@@ -127,6 +128,7 @@ class Facts:
     untransacted: frozenset[str] = _NO_NAMES
     primary_keys: Mapping[str, KeyColumn] = field(default_factory=dict)
     references: Mapping[str, tuple[KeyColumn, ...]] = field(default_factory=dict)
+    columns: Mapping[str, frozenset[str]] = field(default_factory=dict)
     blind: str | None = None
 
     def add_references(self, columns: Iterable[tuple[str, str, str]]) -> None:
@@ -141,6 +143,20 @@ class Facts:
             if kind:
                 found[name].add(KeyColumn(column, kind))
         self.references = {name: tuple(sorted(keys)) for name, keys in found.items()}
+
+    def add_columns(self, columns: Iterable[tuple[Hashable, str, str]]) -> None:
+        """Note the columns of tables which hold what statements put there, and nothing else.
+
+        Args:
+            columns: what tells the table from others of its name, its name, and the column.
+        """
+        tables: dict[Hashable, tuple[str, set[str]]] = {}
+        for identity, name, column in columns:
+            tables.setdefault(identity, (name, set()))[1].add(column.casefold())
+        found: dict[str, frozenset[str]] = {}
+        for name, names in tables.values():
+            found[name] = found.get(name, frozenset(names)) & names
+        self.columns = found
 
     def add_primary_keys(self, columns: Iterable[tuple[Hashable, str, str | None, str]]) -> None:
         """Note the primary keys of tables, as far as rows can be told apart by them.

@@ -63,9 +63,8 @@ SELECT table_name, column_name, constraint_name = 'PRIMARY', referenced_table_na
    AND (constraint_name = 'PRIMARY' OR referenced_table_name IS NOT NULL)
 """
 _COLUMNS = """
-SELECT table_name, column_name, data_type, column_type, instr(extra, 'auto_increment')
+SELECT table_name, column_name, data_type, column_type, extra
   FROM information_schema.columns WHERE table_schema = DATABASE()
-   AND data_type IN ('tinyint', 'smallint', 'mediumint', 'int', 'bigint', 'char', 'uuid')
 """
 _MAY_SEE_TRIGGERS = """
 SELECT 1 FROM information_schema.user_privileges WHERE privilege_type = 'TRIGGER'
@@ -78,6 +77,10 @@ SELECT 1 FROM information_schema.schema_privileges
 _SHOWS_HIDDEN = (10, 11)
 
 _INTEGERS = frozenset(("tinyint", "smallint", "mediumint", "int", "bigint"))
+
+#: What is said of columns that hold what statements put there; others are generated, or say when
+#: their row was changed.
+_PLAIN = frozenset(("auto_increment", "invisible"))
 
 _SMALL = _INTEGERS - {"int", "bigint"}
 
@@ -106,7 +109,13 @@ def read(cursor: Any, database: str) -> Facts:
         facts.add_key(name, table_name(parent), child, (rules[0], rules[1]))
     for name, text in _rows(cursor, _ROUTINES):
         facts.routines[table_name(name)].append(_code(text, database))
-    _read_keys(facts, tables, _rows(cursor, _KEY_COLUMNS), _rows(cursor, _COLUMNS))
+    columns = _rows(cursor, _COLUMNS)
+    _read_keys(facts, tables, _rows(cursor, _KEY_COLUMNS), columns)
+    facts.add_columns(
+        (table, table_name(table), column)
+        for table, column, _, _, extra in columns
+        if _PLAIN.issuperset(extra.casefold().split())
+    )
     return facts
 
 
@@ -181,8 +190,9 @@ def _read_keys(
         if is_primary:
             primary[table].append(column)
         if refers:
-            kind, declared, counts = described.get((table, column.casefold()), ("", "", False))
+            kind, declared, extra = described.get((table, column.casefold()), ("", "", ""))
             # Smaller integers may be cut to what the column can hold, and 0 may become a number.
+            counts = "auto_increment" in extra.casefold()
             known = "" if kind in _SMALL or counts else _kind(kind, declared)
             references.append((table_name(table), column, known))
     facts.add_references(references)
@@ -192,7 +202,7 @@ def _read_keys(
         if type_ == "BASE TABLE" and engine == "InnoDB" and table in primary:
             its = [*primary[table]]
         for column in its:
-            kind, declared, _ = described.get((table, (column or "").casefold()), ("", "", False))
+            kind, declared, _ = described.get((table, (column or "").casefold()), ("", "", ""))
             found.append((table, table_name(table), column, _kind(kind, declared)))
     facts.add_primary_keys(found)
 

@@ -6,6 +6,7 @@ everybody may read these. Objects of the system have OIDs below 16384.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -95,6 +96,13 @@ SELECT 'reference', c.oid::bigint, 0, c.relname::text,
    AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'uuid'::regtype)
  WHERE k.contype = 'f' AND c.oid >= 16384 AND c.relpersistence <> 't'
 UNION ALL
+SELECT 'columns', c.oid::bigint, 0, c.relname::text, '', json_agg(a.attname)::text
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_attribute a
+    ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+ WHERE c.oid >= 16384 AND c.relkind = 'r' AND c.relpersistence <> 't'
+ GROUP BY c.oid, c.relname
+UNION ALL
 SELECT 'routine', p.oid::bigint, 0, p.proname::text,
        CASE WHEN p.prosqlbody IS NULL THEN l.lanname::text ELSE 'tree' END,
        coalesce(p.prosqlbody::text, p.prosrc)
@@ -153,7 +161,7 @@ class _Names:
         trees = [row.tree for what in ("rule", "policy", "trigger") for row in found[what]]
         trees += [row.tree for row in found["routine"] if row.how == "tree"]
         relations = {oid for tree in trees for oid in tree.relations}
-        named = ("routine", "sequence", "table", "reference")
+        named = ("routine", "sequence", "table", "reference", "columns")
         relations |= {row.oid for what, rows in found.items() if what not in named for row in rows}
         relations |= {row.other for what in ("key", "child") for row in found[what]}
         functions = {oid for tree in trees for oid in tree.functions}
@@ -218,6 +226,11 @@ class _Reading:
         )
         self._facts.add_references(
             (table_name(row.name), row.text, row.how) for row in self._found["reference"]
+        )
+        self._facts.add_columns(
+            (row.oid, table_name(row.name), column)
+            for row in self._found["columns"]
+            for column in json.loads(row.text)
         )
         return self._facts
 

@@ -43,6 +43,13 @@ SELECT m.name, c.name, coalesce(c.type, '')
  WHERE m.type = 'table' AND c.name = k."from" COLLATE NOCASE
 """
 
+# Hidden are generated columns and those of virtual tables: pragma.html#pragma_table_xinfo.
+_COLUMNS = """
+SELECT m.name, c.name
+  FROM main.sqlite_master m, pragma_table_xinfo(m.name) c
+ WHERE m.type = 'table' AND c.hidden = 0 AND m.sql NOT LIKE 'CREATE VIRTUAL%'
+"""
+
 #: Modules of virtual tables whose rows come from tables of the same database.
 _MODULES = frozenset(
     "fts3 fts4 fts5 fts3aux fts4aux fts5vocab fts3tokenize rtree rtree_i32 geopoly".split()  # noqa: SIM905
@@ -84,6 +91,8 @@ def read(cursor: Any, database: str) -> Facts:
         (table_name(name), column, _kind(declared.casefold()))
         for name, column, declared in cursor.fetchall()
     )
+    cursor.execute(_COLUMNS)
+    facts.add_columns((name, table_name(name), column) for name, column in cursor.fetchall())
     for table in replacing:
         # Rows go that no DELETE names.
         code = Code(frozenset({(table, DELETE)}))

@@ -25,7 +25,9 @@ from querycache.sqltokens import (
     table_name,
 )
 
-_VALUES = words("null true false and or not in is case when then else end as default")
+_VALUES = words(
+    "null true false and or not in is case when then else end as default _binary cast numeric"
+)
 _CONDITION = words("null true false and or not in is like escape")
 _BEHIND = words("order by asc desc nulls first last limit offset returning")
 #: SQLite's other names of a primary key that is an integer.

@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 import querycache
 from querycache.cache import QueryCache
+from querycache.changes import NEW, dependencies_on, row_of
 from querycache.keys import EVERYTHING
-from querycache.rows import NEW, row_of
 from querycache.state import transaction_of
 from tests.library import models
 from tests.machine.queries import QUERIES, Query
@@ -30,7 +30,7 @@ from tests.machine.writes import (
     save_chapter,
     save_shop,
 )
-from tests.stages import plant, put
+from tests.stages import columns_of, plant, put
 
 Result = TypeVar("Result")
 
@@ -261,12 +261,19 @@ class LibraryMachine(RuleBasedStateMachine):
 
     def _stamp_keys(self) -> tuple[bytes, ...]:
         def keys() -> tuple[bytes, ...]:
-            tables = {model._meta.db_table for model in apps.get_models(include_auto_created=True)}
+            models = apps.get_models(include_auto_created=True)
+            tables = {model._meta.db_table for model in models}
             rows = {row_of(table, n) for table in tables for n in (1, 2, 3)}
             new = {f"{table}{NEW}" for table in tables}
+            columns = {
+                dependency
+                for model in models
+                for dependency in dependencies_on(model._meta.db_table, columns_of(model))
+            }
             database = transaction_of(connections[self.alias]).database
             written = database.stamp_keys({EVERYTHING, *tables, *rows, *new})
-            return tuple(dict.fromkeys((*written, *database.read_keys(sorted(tables)))))
+            read = (*database.read_keys(sorted(tables)), *map(database.stamp_key, sorted(columns)))
+            return tuple(dict.fromkeys((*written, *read)))
 
         return self.workers[0].do(keys)
 

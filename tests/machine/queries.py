@@ -161,7 +161,34 @@ def raw_cursor(alias: str, n: int) -> Any:
         return cursor.fetchall()
 
 
+def count_of_stars(alias: str, n: int) -> Any:
+    return _("Review", alias).filter(stars__gte=n).count()
+
+
+def count_of_pages(alias: str, n: int) -> Any:
+    found = _("Book", alias)
+    return found.filter(pages__gte=n).count(), found.filter(double__gte=2 * n).count()
+
+
+def count_of_reviews_by_pages(alias: str, n: int) -> Any:
+    return _("Review", alias).filter(book__pages__gte=n).count()
+
+
+def authors_by_birth(alias: str, n: int) -> Any:
+    found = _("Author", alias).order_by("born", "pk")
+    return list(found.values_list("pk", "born")[:n]), found.filter(born__isnull=False).exists()
+
+
+def names_of_mentors(alias: str, n: int) -> Any:
+    return list(_("Author", alias).order_by("pk").values_list("name", "mentor__name"))
+
+
 QUERIES: tuple[Query, ...] = (
+    count_of_stars,
+    count_of_pages,
+    count_of_reviews_by_pages,
+    authors_by_birth,
+    names_of_mentors,
     books_of_author,
     get_author,
     get_authors,

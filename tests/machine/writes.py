@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 from django.db import connections
@@ -153,6 +154,30 @@ def add_note(alias: str, n: int, v: int) -> None:
     _book(alias, n).notes.create(text=f"note {v}")
 
 
+def note_birth(alias: str, n: int, v: int) -> None:
+    _("Author", alias).filter(pk=n).update(born=date(2000, 1, v + 1))
+
+
+def rename_author(alias: str, n: int, v: int) -> None:
+    _("Author", alias).filter(pk=n).update(name=f"author {v}")
+
+
+def rate(alias: str, n: int, v: int) -> None:
+    _("Review", alias).filter(pk=n).update(stars=v)
+
+
+def rewrite_review(alias: str, n: int, v: int) -> None:
+    _("Review", alias).filter(pk=n).update(text=f"text {v}")
+
+
+def add_a_page(alias: str, n: int, v: int) -> None:
+    _("Book", alias).filter(pk=n).update(pages=F("pages") + 1)
+
+
+def rename_book(alias: str, n: int, v: int) -> None:
+    _("Book", alias).filter(pk=n).update(title=f"book {v}")
+
+
 def raw_update(alias: str, n: int, v: int) -> None:
     _execute(alias, "UPDATE library_review SET stars = %s WHERE book_id = %s", [v, n])
 
@@ -178,6 +203,12 @@ def raw_many(alias: str, n: int, v: int) -> None:
 
 
 WRITES: tuple[Write, ...] = (
+    note_birth,
+    rename_author,
+    rate,
+    rewrite_review,
+    add_a_page,
+    rename_book,
     save_author,
     delete_author,
     give_mentor,

@@ -9,7 +9,7 @@ import pytest
 from django.db import connections
 from django.db.models import UUIDField
 
-from querycache.rows import MOST_REFERENCES
+from querycache.changes import MOST_REFERENCES
 from querycache.state import transaction_of
 from tests.catalogue.helpers import made, rows_of
 from tests.library.models import Author, Book, Publisher

@@ -10,7 +10,7 @@ from django.db import connections, transaction
 from django.db.models import BigIntegerField, Count, Max
 
 import querycache
-from querycache.rows import MOST_ROWS, REFERRED, reference_of, row_of
+from querycache.changes import MOST_ROWS, REFERRED, reference_of, row_of
 from querycache.state import transaction_of
 from tests.catalogue.helpers import made, rows_of
 from tests.catalogue.triggers import rewriting

@@ -1,0 +1,17 @@
+"""A database with some things in it."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def shelf(database: str) -> str:
+    """An alias with things 1 to 3; results are kept in memory."""
+    from tests.columns.helpers import things
+    from tests.environment import configure
+    from tests.library.models import Thing
+
+    configure(STORE="memory://")
+    things(database).bulk_create(Thing(pk=pk, code=f"{pk}", number=pk) for pk in (1, 2, 3))
+    return database
