@@ -20,10 +20,8 @@ from querycache.rawsql import Kind, Statement, analyse, table_name
 from querycache.refining import rows_written
 from querycache.rows import Refined
 from querycache.schema import purity_of
-from querycache.selection import Selection
 
 if TYPE_CHECKING:
-    from querycache.cache import QueryCache
     from querycache.transactions import Transaction
     from querycache.watch import Watch
 
@@ -43,24 +41,12 @@ _CONTROL = frozenset(
 
 
 class Database(Planning):
-    """What is known of one database, shared by all connections to it.
+    """What is known of one database, its queries and its writes, shared by all connections."""
 
-    Args:
-        identity: names the database, see `keys.database_identity`.
-        vendor: `connection.vendor`.
-        name: the database's own name, which may qualify tables on MySQL.
-        cache: holds the stamp that tells of changes of the schema.
-        selection: what is cached at all.
-    """
-
-    def __init__(
-        self, identity: str, vendor: str, name: str, cache: QueryCache, selection: Selection
-    ) -> None:
-        super().__init__(identity, vendor, name, cache, selection)
-        #: Its journal; put there by whoever makes the database known.
-        self.watch: Watch
-        #: A table of InnoDB (MySQL); None: not asked yet, empty: there is none.
-        self.transacted_table: str | None = None
+    #: Its journal; put there by whoever makes the database known.
+    watch: Watch
+    #: A table of InnoDB (MySQL); None: not asked yet, empty: there is none.
+    transacted_table: str | None = None
 
     def effect(self, transaction: Transaction, sql: str | None) -> Effect | None:
         """Find out what running a statement does, None for nothing that matters.

@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from django.db.transaction import TransactionManagementError
 
 from querycache import stamps
-from querycache.changes import described
+from querycache.changes import ALL, NEW, described, reference_of, row_of
 from querycache.compiler import BYPASS, tables_of
 from querycache.entries import Forged, created, has_all_rows
 from querycache.keys import EVERYTHING, Unkeyable, entry_key
@@ -162,9 +162,9 @@ class _Asked:
         yield "the database as a whole"
         if self.rows:
             table = self.plan.tables[-1]
-            yield f"{table} as a whole"
-            yield from [f"the row of {table}"] * (len(self.stamps) - 3)
-            yield f"new rows of {table}"
+            yield described(f"{table}{ALL}")
+            yield from [described(row_of(table, 0))] * (len(self.stamps) - 3)
+            yield described(f"{table}{NEW}")
         else:
             *base, last = self._any_rows()
             yield from base
@@ -179,7 +179,7 @@ class _Asked:
         keys = self.stamps if self.listed is None else self.listed.whole
         if keys == self.plan.stamp_keys or keyed is None:
             return [described(name) for name in self.plan.dependencies[1:]]
-        new = f"new rows of {keyed.table} by {keyed.reference}"
+        new = described(reference_of(keyed.table, keyed.reference or "", 0))
         return [*[new] * (len(keys) - 2), keyed.table]
 
 

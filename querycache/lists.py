@@ -117,24 +117,22 @@ class Asked:
             entry: as the store has it, valid or not, ours or not.
             found: the stamps of `keys`.
         """
-        mark = entry[MAC_BYTES : MAC_BYTES + 1]
-        if mark not in (LISTED, NOTED):
+        head = entry[HEAD]
+        mark = head[:1]
+        buckets = head[2 : _length(head)]
+        if mark not in (LISTED, NOTED) or buckets == self.buckets:
             return None
-        start = MAC_BYTES + _length(entry[MAC_BYTES:])
-        buckets = entry[MAC_BYTES + 2 : start]
-        if buckets == self.buckets or (mark == NOTED and not self._only_rows(entry[start:], found)):
-            return None
+        if mark == NOTED:
+            # Worth it where writes to certain rows are all that there was since it was made. Else
+            # rows may have come or gone, and its own tell nothing of the next result's.
+            start = MAC_BYTES + _length(head)
+            table = start + SETTLED_BYTES * (len(self.whole) - 1)
+            if entry[table : table + SETTLED_BYTES] == found[-1]:
+                return None
+            base = self.of_whole(found)[:-1]
+            if entry[start:table] != b"".join(stamp or b"" for stamp in base):
+                return None
         return Asked(self.listing, self.whole, buckets)
-
-    def _only_rows(self, sealed: bytes, found: Sequence[bytes | None]) -> bool:
-        """Tell whether writes to certain rows are all that there was since an entry was made.
-
-        Else rows may have come or gone, and what it was made of tells nothing of the next result.
-        """
-        *base, table = self.of_whole(found)
-        before = b"".join(stamp or b"" for stamp in base)
-        after = sealed[len(before) : len(before) + SETTLED_BYTES]
-        return sealed.startswith(before) and after != table
 
     def under(self, sealed: bytes, found: Sequence[bytes | None]) -> bytes:
         """Return what a result that is still true was sealed under.

@@ -8,7 +8,7 @@ from querycache.rawsql.words import words
 from querycache.sqltokens import NUMBER, OPERATOR, PARAM, QUOTED, STRING, WORD, Tokens
 
 AGGREGATES = words("count sum min max avg")
-_FUNCTIONS = AGGREGATES | words("upper lower coalesce length abs")
+_FUNCTIONS = AGGREGATES | words("upper lower coalesce length char_length abs")
 #: What stands behind an operand, and before another.
 _BETWEEN = words("and or is in like between escape then else")
 _NEGATED = words("in like between")

@@ -111,6 +111,10 @@ class _Select(Reader):
         middle = self._find(start, ("from",))
         at = self._from(middle + 1)
         parts = self._sections(at)
+        first, behind = parts.get("order", (0, 0))
+        if behind == first + 1 and self._word(first) == "null":
+            # No order, which keeps MySQL from sorting groups.
+            del parts["order"]
         for word, (first, behind) in parts.items():
             if word == "order":
                 for term in self._parts(first, behind):

@@ -15,3 +15,13 @@ def shelf(database: str) -> str:
     configure(STORE="memory://")
     things(database).bulk_create(Thing(pk=pk, code=f"{pk}", number=pk) for pk in (1, 2, 3))
     return database
+
+
+@pytest.fixture
+def library(database: str) -> str:
+    """An alias with books 1 to 8 of two authors; results are known to be made of their rows."""
+    from tests.columns.books import filled
+    from tests.environment import configure
+
+    configure(STORE="memory://")
+    return filled(database)

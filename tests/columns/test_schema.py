@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from django.db import connections, models
+from django.db.models import Avg, Count, Max, Min, Sum
+from django.db.models.functions import Abs, Coalesce, Length, Lower, Upper
 
 import querycache
 from querycache.state import transaction_of
@@ -180,6 +182,21 @@ def test_what_only_looks_like_a_column(shelf: str) -> None:
                 .values("x")
             )
             assert found.columns == {}
+
+
+@every
+@pytest.mark.parametrize(
+    "function",
+    [
+        *(Upper("code"), Lower("code"), Length("code"), Abs("number"), Coalesce("number", 0)),
+        *(Count("code"), Sum("number"), Min("number"), Max("number"), Avg("number")),
+    ],
+    ids=lambda function: type(function).__name__,
+)
+def test_functions_that_are_known(shelf: str, function: Any) -> None:
+    found = things(shelf).values("ratio").annotate(found=function).values("found")
+    (columns,) = querycache.explain(found).columns.values()
+    assert columns in {("code", "ratio"), ("number", "ratio"), ("code",), ("number",)}
 
 
 @every

@@ -20,6 +20,7 @@ KEYS = {"t": "id", "u": "id"}
         ('SELECT "t"."a" FROM "t" ORDER BY "t"."b" DESC, "t"."id" ASC LIMIT 5', {"t": "a b id"}),
         ('SELECT "t"."a" FROM "t" ORDER BY "t"."id" DESC NULLS LAST', {"t": "a id"}),
         ('SELECT "t"."a", "t"."id" AS "k" FROM "t" ORDER BY "t"."b" + 1, 2 DESC', {"t": "a b id"}),
+        ('SELECT "t"."a", COUNT("t"."b") FROM "t" GROUP BY "t"."a" ORDER BY NULL', {"t": "a b"}),
         ('SELECT MAX("t"."a"), COUNT(DISTINCT "t"."b") FROM "t"', {"t": "a b"}),
         ('SELECT "t"."a" AS "x" FROM "t" GROUP BY 1 HAVING COUNT("t"."b") > %s', {"t": "a b"}),
         ('SELECT DISTINCT "t"."a" FROM "t" WHERE "t"."b" IS NULL', {"t": "a b"}),
