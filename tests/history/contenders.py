@@ -6,11 +6,9 @@ import contextlib
 import functools
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
-
-from querycache.rows import SEAL
 
 CONTENDERS = ("querycache", "cachalot", "none")
 
@@ -131,24 +129,27 @@ def _without_end(store: Any, cache: Any) -> None:
 
 
 def _stamps_read_late(store: Any, cache: Any) -> None:
-    wanted: list[Sequence[bytes]] = []
-    keep, usable = cache.keep, cache.usable
+    from querycache import reads
+    from querycache.reading import kept_under
 
-    def noted(keys: Sequence[bytes], found: Any) -> bytes | None:
-        wanted[:] = [keys]
-        joined: bytes | None = usable(keys, found)
-        return joined
+    run_and_keep = reads._run_and_keep
 
-    def late(fingerprint: bytes, joined: bytes, rows: Any) -> None:
-        if joined.startswith(SEAL) or not wanted:
-            # Made of certain rows; those of whole tables will do.
-            keep(fingerprint, joined, rows)
-            return
-        # Long enough for a writer to come and go.
-        time.sleep(random.uniform(0, 0.005))
-        keep(fingerprint, b"".join(stamp or b"" for stamp in store.stamps(wanted[0])), rows)
+    def late(transaction: Any, query: Any, fingerprint: bytes, under: Any, noted: int) -> Any:
+        run = query.run
 
-    cache.usable, cache.keep = noted, late
+        def run_before() -> Any:
+            result = run()
+            # Long enough for a writer to come and go.
+            time.sleep(random.uniform(0, 0.005))
+            again = kept_under(cache, query, store.stamps(query.keys))
+            under.some, under.whole = (again.some, again.whole) if again else (None, None)
+            return result
+
+        query.run = run_before
+        return run_and_keep(transaction, query, fingerprint, under, noted)
+
+    patched: Any = reads
+    patched._run_and_keep = late
 
 
 def _without_journal(store: Any, cache: Any) -> None:

@@ -56,6 +56,13 @@ def accounts(writer: int) -> list[Seen]:
     return [Seen(place_of_row(pk, ACCOUNT), value) for pk, value in rows]
 
 
+def few(writer: int) -> list[Seen]:
+    """A list of some rows, which are known once it has been read."""
+    first, last = single_row(writer), paired_row(writer)
+    rows = Account.objects.filter(pk__gte=first, pk__lte=last)[:10]
+    return [Seen(place_of_row(found.pk, ACCOUNT), found.value) for found in rows]
+
+
 def count(writer: int) -> list[Seen]:
     """`count()` of a filter."""
     found = Event.objects.filter(account_id=single_row(writer)).count()
@@ -117,6 +124,6 @@ async def count_async(writer: int) -> list[Seen]:
 #: All ways, by their names.
 LOOKS: dict[str, Look] = {
     each.__name__: each
-    for each in (account, ledger, accounts, count, events, join, annotated, highest)
+    for each in (account, ledger, accounts, few, count, events, join, annotated, highest)
 }
 ASYNC_LOOKS = (account_async, accounts_async, count_async)
