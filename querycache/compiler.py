@@ -37,6 +37,9 @@ else:
 
 logger = logging.getLogger("querycache.compiler")
 
+# What `exists()` selects.
+_THERE_IS = (1,)
+
 #: The attribute of a `Query` that `querycache.bypass` sets; clones carry it on.
 BYPASS = "querycache_bypass"
 
@@ -135,16 +138,18 @@ class ReadMixin(CachedMixin):
         if plan.reason is not None:
             installed.cache.counters.bypassed += 1
             return self._run(sql, params, result_type, chunk_size, trusted=None)
-        return read(
-            transaction,
-            Read(
-                plan,
-                params,
-                multi,
-                sql,
-                lambda: self._run(sql, params, result_type, chunk_size, trusted=sql),
-            ),
+        asked = Read(
+            plan,
+            params,
+            multi,
+            sql,
+            lambda: self._run(sql, params, result_type, chunk_size, trusted=sql),
         )
+        text = plan.witness
+        if text is None or multi or not _is_one(params[0]):
+            return read(transaction, asked)
+        asked.witness = lambda: self._run(text, params[1:], SINGLE, chunk_size, trusted=text)
+        return None if read(transaction, asked) is None else _THERE_IS
 
     def _run(
         self, sql: str, params: Any, result_type: Any, chunk_size: int, trusted: str | None
@@ -160,6 +165,11 @@ class ReadMixin(CachedMixin):
         finally:
             local.trusted = outer
             del self.as_sql
+
+
+def _is_one(value: Any) -> bool:
+    # PostgreSQL's numbers are of classes of their own.
+    return isinstance(value, int) and type(value) is not bool and value == 1
 
 
 def tables_of(compiler: Any, sql: str) -> frozenset[str] | None:

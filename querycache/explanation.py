@@ -128,7 +128,7 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
     key = entry_key(transaction.cache.entry_prefix, fingerprint)
     keys, count = plan.depends(params)
     listed = None
-    if plan.listing is not None:
+    if plan.listing is not None and not plan.listing.witness:
         listed = transaction.cache.lists.asked(fingerprint, plan.listing, keys)
         keys = listed.keys
     seen = _look(transaction, _Asked(plan, fingerprint, key, keys, count, listed))
@@ -247,7 +247,7 @@ def _look_shared(
     names, counting = list(asked.named()), found[:-1] if some else found
     if asked.listed is not None:
         if entry is not None and is_listed(entry):
-            counting = found[:-1]
+            counting = [*asked.listed.of_rows(found)]
         else:
             names = [*asked.listed.of_whole(names)]
             counting = [*asked.listed.of_whole(found)]

@@ -37,6 +37,9 @@ MOST_LISTED = 32
 #: Bytes of an entry that tell its mark and its buckets.
 HEAD = slice(MAC_BYTES, MAC_BYTES + 2 + 255)
 
+# Of one bucket in a note.
+_BUCKET_BYTES = 2
+
 #: Results of which the process remembers which rows they were made of.
 _REMEMBERED = 4096
 
@@ -53,6 +56,10 @@ class Listing:
         place: of the key in a row.
         most: results of as many rows depend on the table; None: however many there are.
         more: the keys of the stamps on which one that is made of certain rows depends besides.
+        own: how many of the stamps that any other result depends on are none of its business, the
+            last ones.
+        witness: whether it is made of any row that there is: then those of fewer rows than `most`
+            depend on the table, and others do not.
         bucket: returns the key of a bucket's stamp.
     """
 
@@ -60,11 +67,13 @@ class Listing:
     place: int
     most: int | None
     more: tuple[bytes, ...]
+    own: int
+    witness: bool
     bucket: Callable[[int], bytes] = field(compare=False)
 
     def buckets(self, rows: Sequence[_Row]) -> bytes | None:
-        """Return the buckets of a result's rows, one byte for each; None: they are not told."""
-        if self.most is not None and len(rows) >= self.most:
+        """Return the buckets of a result's rows as they are noted; None: they are not told."""
+        if self.most is not None and (len(rows) >= self.most) is not self.witness:
             return None
         place, kind = self.place, self.kind
         if rows and place >= len(rows[0]):
@@ -76,7 +85,9 @@ class Listing:
             if bucket is None or len(found) > MOST_LISTED:
                 return None
             found.add(bucket)
-        return bytes(sorted(found)) if len(found) <= MOST_LISTED else None
+        if len(found) > MOST_LISTED:
+            return None
+        return b"".join([bucket.to_bytes(_BUCKET_BYTES, "big") for bucket in sorted(found)])
 
 
 class Asked:
@@ -84,12 +95,12 @@ class Asked:
 
     Args:
         listing: what its results are made of.
-        whole: the keys of the stamps that one depends on which may be made of any rows. The last is
-            the table's, on which others do not depend.
-        buckets: that are known to be those of its rows; None: none are known.
+        whole: the keys of the stamps that one depends on which may be made of any rows. On the last
+            ones, mostly the table's, others do not depend.
+        buckets: that are known to be those of its rows, as they are noted; None: none are known.
     """
 
-    __slots__ = ("_seal", "buckets", "further", "keys", "listing", "whole")
+    __slots__ = ("_seal", "_shared", "buckets", "further", "keys", "listing", "whole")
 
     def __init__(
         self, listing: Listing, whole: tuple[bytes, ...], buckets: bytes | None = None
@@ -97,18 +108,35 @@ class Asked:
         self.listing = listing
         self.whole = whole
         self.buckets = buckets
+        # How many of `whole` others depend on as well.
+        self._shared = len(whole) - listing.own
         #: The keys that are not asked for where no rows are known.
         self.further: tuple[bytes, ...] = ()
         self._seal = b""
         if buckets is not None:
-            self.further = (*listing.more, *map(listing.bucket, buckets))
+            self.further = (*listing.more, *map(listing.bucket, _told(buckets)))
             self._seal = _noted(LISTED, buckets)
         #: Of all stamps that are asked for.
-        self.keys = (*whole[:-1], *self.further, whole[-1])
+        self.keys = self.asked(whole, self.further)
+
+    def asked(self, whole: Sequence[_T], further: Sequence[_T]) -> tuple[_T, ...]:
+        """Return stamps, or whatever stands for them, in the order of `keys`.
+
+        Args:
+            whole: those of `whole`.
+            further: those of `further`.
+        """
+        return (*whole[: self._shared], *further, *whole[self._shared :])
 
     def of_whole(self, found: Sequence[_T]) -> Sequence[_T]:
         """Return those of the stamps, or whatever stands for them, whose keys are `whole`."""
-        return (*found[: len(self.whole) - 1], found[-1]) if self.further else found
+        if not self.further:
+            return found
+        return (*found[: self._shared], *found[-self.listing.own :])
+
+    def of_rows(self, found: Sequence[_T]) -> Sequence[_T]:
+        """Return those of the stamps on which a result depends that is made of known rows."""
+        return found[: -self.listing.own]
 
     def better(self, entry: bytes, found: Sequence[bytes | None]) -> Asked | None:
         """Return what has to be asked for besides, as an entry tells; None: nothing.
@@ -126,11 +154,12 @@ class Asked:
             # Worth it where writes to certain rows are all that there was since it was made. Else
             # rows may have come or gone, and its own tell nothing of the next result's.
             start = MAC_BYTES + _length(head)
-            table = start + SETTLED_BYTES * (len(self.whole) - 1)
-            if entry[table : table + SETTLED_BYTES] == found[-1]:
+            middle = start + SETTLED_BYTES * self._shared
+            whole = [stamp or b"" for stamp in self.of_whole(found)]
+            own = b"".join(whole[self._shared :])
+            if entry[middle : middle + SETTLED_BYTES * self.listing.own] == own:
                 return None
-            base = self.of_whole(found)[:-1]
-            if entry[start:table] != b"".join(stamp or b"" for stamp in base):
+            if entry[start:middle] != b"".join(whole[: self._shared]):
                 return None
         return Asked(self.listing, self.whole, buckets)
 
@@ -146,7 +175,7 @@ class Asked:
         """
         mark = sealed[:1]
         if mark == LISTED and self.buckets is not None:
-            return self._seal + b"".join(found[:-1])  # type: ignore[arg-type]
+            return self._seal + b"".join(self.of_rows(found))  # type: ignore[arg-type]
         whole = b"".join(self.of_whole(found))  # type: ignore[arg-type]
         return sealed[: _length(sealed)] + whole if mark == NOTED else whole
 
@@ -155,7 +184,8 @@ class Asked:
 
         Args:
             rows: the result.
-            some: the joined stamps, without the table's; None where one is not settled.
+            some: the joined stamps of one that is made of known rows; None where one is not
+                settled.
             whole: those of a result that is made of any rows; likewise.
         """
         buckets = self.listing.buckets(rows)
@@ -167,7 +197,9 @@ class Asked:
 
     def holds(self, buckets: bytes | None) -> bool:
         """Tell whether rows in these buckets are among those that are known."""
-        return self.buckets is not None and buckets is not None and {*buckets} <= {*self.buckets}
+        if self.buckets is None or buckets is None:
+            return False
+        return {*_told(buckets)} <= {*_told(self.buckets)}
 
 
 def is_listed(entry: bytes) -> bool:
@@ -225,9 +257,8 @@ class Lists:
         better = listed.better(entry, found)
         if better is None:
             return listed, found
-        *base, table = listed.of_whole(found)
         self._known.put(fingerprint, better, 1)
-        return better, (*base, *store.stamps(better.further), table)
+        return better, better.asked(listed.of_whole(found), store.stamps(better.further))
 
     def note(self, fingerprint: bytes, listed: Asked, seal: bytes) -> None:
         """Take note of what a result was kept under.
@@ -247,6 +278,12 @@ def _length(sealed: bytes) -> int:
     """Return how long the note is that stamps are sealed with."""
     # Who knows what is in the store: a part of an entry, perhaps.
     return 2 + sum(sealed[1:2])
+
+
+def _told(buckets: bytes) -> list[int]:
+    """Return buckets that are noted."""
+    starts = range(0, len(buckets), _BUCKET_BYTES)
+    return [int.from_bytes(buckets[start : start + _BUCKET_BYTES], "big") for start in starts]
 
 
 def _noted(mark: bytes, buckets: bytes) -> bytes:

@@ -123,15 +123,18 @@ class NearCache:
         held = self.get(fingerprint)
         if held is None:
             return None, None
-        # On the last stamp it does not depend.
-        of_rows = held.stamps.startswith((SEAL, LISTED))
+        # On the last stamps it does not depend.
+        own = 0
+        if held.stamps.startswith((SEAL, LISTED)):
+            own = 1 if listed is None else listed.listing.own
+        needed = len(keys) - own
         follower = self.follower
         if follower is None:
             found = store.stamps(keys)
         else:
-            known = None if ask else follower.known(keys[:-1] if of_rows else keys)
+            known = None if ask else follower.known(keys[:needed])
             if known is not None:
-                full = (*known, None) if of_rows else known
+                full = (*known, *[None] * own) if own else known
                 if held.fits(full, listed):
                     return held.rows(), full
             ticket = follower.ticket()
@@ -139,7 +142,7 @@ class NearCache:
             follower.note(ticket, keys, found)
         if held.fits(found, listed):
             return held.rows(), found
-        if None in (found[:-1] if of_rows else found):
+        if None in found[:needed]:
             return None, found
         # Another process may have stored the new result.
         self._held.drop(fingerprint)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import django
@@ -16,6 +16,7 @@ from querycache.lists import Listing
 from querycache.plans import Knowledge, Plan, known_as, remember
 from querycache.rawsql import Kind, Statement, analyse, table_name
 from querycache.rawsql.outlines import Rows
+from querycache.rawsql.witnesses import witnessing
 from querycache.refining import made_of, rows_read
 from querycache.schema import Schema, purity_of
 from querycache.selection import Selection
@@ -148,12 +149,18 @@ class Planning(Schema):
             for table in ordered
             for dependency in dependencies_on(table, found.columns.get(table))
         ]
-        listing = None
-        if found.rows is not None:
-            listing = self._listing(catalogue, found.rows)
-            # Last, since lists need not depend on it.
-            dependencies.remove(found.rows.table)
-            dependencies.append(found.rows.table)
+        listing = witness = None
+        rows = found.rows
+        if rows is not None and rows.witness:
+            witness = witnessing(sql, catalogue.facts.primary_keys[rows.table].column)
+        if rows is not None and rows.witness is (witness is not None):
+            table = rows.table
+            own: tuple[str, ...] = (table,)
+            if table in found.columns:
+                own = dependencies_on(table, found.columns[table])[1:]
+            listing = self._listing(catalogue, rows, own)
+            # Last, since lists need not depend on them.
+            dependencies = [one for one in dependencies if one not in own] + [*own]
         plan = Plan(
             None,
             ordered,
@@ -165,21 +172,33 @@ class Planning(Schema):
             keyed,
             found.columns,
             listing,
+            witness,
             None if keyed is None else self.row_keys(keyed.table),
             knowledge,
         )
         return plan, True
 
-    def _listing(self, catalogue: Catalogue, rows: Rows) -> Listing:
-        """Return what the results of a query are made of that say which rows these are."""
+    def _listing(self, catalogue: Catalogue, rows: Rows, own: Sequence[str]) -> Listing:
+        """Return what the results of a query are made of that say which rows these are.
+
+        Args:
+            catalogue: of the database.
+            rows: what the text tells of them.
+            own: what these results do not depend on, and others do.
+        """
         table = rows.table
         deciding = (column_of(table, column) for column in sorted(rows.columns))
-        more = (f"{table}{ALL}", f"{table}{ANY}", *deciding)
+        more: tuple[str, ...] = (f"{table}{ALL}", f"{table}{ANY}", *deciding)
+        if rows.witness:
+            # As long as one row is as it was, others make no difference.
+            more = more[:1] if table in own else ()
         return Listing(
             catalogue.facts.primary_keys[table].kind,
             rows.place,
             rows.most,
             tuple(map(self.stamp_key, more)),
+            len(own),
+            rows.witness,
             lambda bucket: self.stamp_key(row_of(table, bucket)),
         )
 

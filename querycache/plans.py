@@ -57,6 +57,7 @@ class Plan:
         keyed: which rows of the only table they are made of; None: any.
         columns: the only ones that they depend on, by table; of other tables any.
         listing: what results are made of that say which rows these are; None for others.
+        witness: the text that asks for the key of a row, of one that asks whether there is any.
         row_keys: of the stamps of the table's rows, where `keyed` says which.
         knowledge: of the schema, which the plan was made from.
     """
@@ -71,6 +72,7 @@ class Plan:
     keyed: Keyed | None = None
     columns: Mapping[str, frozenset[str]] = field(default_factory=dict, hash=False)
     listing: Listing | None = field(default=None, hash=False)
+    witness: str | None = None
     row_keys: RowKeys | None = field(default=None, compare=False, repr=False)
     knowledge: Knowledge | None = field(default=None, compare=False, repr=False)
 

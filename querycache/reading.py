@@ -32,6 +32,7 @@ class Read:
         rows: how many rows it has if it lacks none of those that it is made of, and then it does
             not depend on the last stamp; 0 where it may be made of any rows.
         listed: what is asked for where the result says which rows it is made of, see `lists`.
+        witness: runs `Plan.witness` on the database, whose rows are what is kept then.
     """
 
     plan: Plan
@@ -42,6 +43,7 @@ class Read:
     keys: tuple[bytes, ...] = ()
     rows: int = 0
     listed: Asked | None = None
+    witness: Run | None = None
 
     def lacks_none(self, result: Sequence[Row]) -> bool:
         """Tell whether a result has every row that it is made of."""
@@ -60,9 +62,11 @@ class Read:
         if listed is None:
             of_rows = self.lacks_none(result)
         else:
-            of_rows = None not in found[:-1] and listed.holds(listed.listing.buckets(result))
+            of_rows = None not in listed.of_rows(found)
+            of_rows = of_rows and listed.holds(listed.listing.buckets(result))
             if not of_rows:
                 return listed.whole, listed.of_whole(found)
+            return (*listed.of_rows(self.keys),), listed.of_rows(found)
         return (self.keys[:-1], found[:-1]) if of_rows else (self.keys, found)
 
 
@@ -117,7 +121,7 @@ def _under_list(
     """Return what a list may be kept under."""
 
     def joined() -> tuple[bytes | None, bytes | None]:
-        some = None if listed.buckets is None else stamps.joined(found[:-1])
+        some = None if listed.buckets is None else stamps.joined(listed.of_rows(found))
         return some, stamps.joined(listed.of_whole(found))
 
     some, whole = joined()

@@ -102,7 +102,9 @@ def made_of(
     # Rows that refer to others do without the stamp of new rows, which columns need.
     columns = few if found.certain and keyed is None else {}
     rows = found.rows
-    if rows is None or rows.table in columns or len(rows.columns) > MOST_NAMED:
+    if rows is None or len(rows.columns) > MOST_NAMED:
+        return MadeOf(columns, None)
+    if rows.table in columns and not rows.witness:
         return MadeOf(columns, None)
     return MadeOf(columns, rows if rows.columns <= known[rows.table] else None)
 

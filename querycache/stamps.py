@@ -21,7 +21,7 @@ from dataclasses import dataclass
 #: each step does. Raise it with any change after which an older process would misread something or
 #: miss a write: it is part of all names, so stores of two versions are two stores. The journal and
 #: the row that names a store are read by all versions, and have migrations.
-PROTOCOL = 3
+PROTOCOL = 4
 
 NONCE_BYTES = 16
 ERA_BYTES = 8

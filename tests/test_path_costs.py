@@ -202,4 +202,5 @@ def test_calls(quick: QueryCache, database: str, request: pytest.FixtureRequest)
     names(database, "b")
     starts = iter("cde")
     assert min(calls_of(lambda: names(database, next(starts))) for _ in "cde") <= MISS_CALLS[kind]
-    assert min(calls_of(publisher.save) for _ in range(3)) <= SAVE_CALLS[kind]
+    # Two replies of a busy server may come one by one.
+    assert min(calls_of(publisher.save) for _ in range(8)) <= SAVE_CALLS[kind]

@@ -16,6 +16,7 @@ from querycache.rawsql.words import AFTER_TABLE, words
 from querycache.sqltokens import (
     NUMBER,
     OPERATOR,
+    PARAM,
     QUOTED,
     WORD,
     Tokens,
@@ -42,12 +43,14 @@ class Rows:
         columns: of the table that decide which rows these are, and their order.
         most: a result with as many rows need not have all that there are; None: each has them all,
             or those that come first in an order which leaves no choice.
+        witness: whether it says only that there is one, which `witnessing` makes tell its key.
     """
 
     table: str
     place: int
     columns: frozenset[str]
     most: int | None
+    witness: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +147,14 @@ class _Select(Reader):
         certain: bool,
     ) -> Rows | None:
         first, table = next(iter(self._tables.items()))
-        named = (first, self._keys.get(table, "").casefold())
-        if named not in self._items or "group" in parts or self._aggregates():
+        if "group" in parts or self._aggregates():
             return None
         if list(self._tables.values()).count(table) > 1:
+            return None
+        if self._asks_for_any(parts):
+            return Rows(table, 0, frozenset(), 1, witness=True) if table in self._keys else None
+        named = (first, self._keys.get(table, "").casefold())
+        if named not in self._items:
             return None
         ordering, is_told = self._order(parts)
         if not is_told:
@@ -162,6 +169,13 @@ class _Select(Reader):
             most = int(limit)
         columns = frozenset(column for alias, column in deciding | ordering if alias == first)
         return Rows(table, self._items.index(named), columns, most)
+
+    def _asks_for_any(self, parts: Mapping[str, tuple[int, int]]) -> bool:
+        """Tell whether it asks whether there is a row: ``SELECT %s … LIMIT 1``."""
+        if not (self._kinds[1] == PARAM and self._texts[1] == "%s" and len(self._items) == 1):
+            return False
+        first = parts.get("limit", (0, 0))[0]
+        return parts.keys() <= {"where", "limit"} and first > 0 and self._texts[first] == "1"
 
     def _from(self, i: int) -> int:
         """Read the tables and how they are joined; returns the index behind them."""
