@@ -16,7 +16,6 @@ from querycache.lists import Listing
 from querycache.plans import Knowledge, Plan, known_as, remember
 from querycache.rawsql import Kind, Statement, analyse, table_name
 from querycache.rawsql.outlines import Rows
-from querycache.rawsql.witnesses import witnessing
 from querycache.refining import made_of, rows_read
 from querycache.schema import Schema, purity_of
 from querycache.selection import Selection
@@ -105,6 +104,7 @@ class Planning(Schema):
             now.stamp_keys == plan.stamp_keys
             and now.keyed == plan.keyed
             and now.listing == plan.listing
+            and now.witness == plan.witness
             and now.knowledge is not None
             and now.knowledge.everything == everything
         )
@@ -140,6 +140,25 @@ class Planning(Schema):
                 return Plan(reason), True
             if not self.selection.covers(table):
                 return Plan(f"the table {table} is left out by EXCLUDE or ONLY"), True
+        return self._planned(sql, statement, tables, frozenset(named), knowledge), True
+
+    def _planned(
+        self,
+        sql: str,
+        statement: Statement,
+        tables: Iterable[str],
+        named: frozenset[str],
+        knowledge: Knowledge,
+    ) -> Plan:
+        """Return the plan of a query that may be cached.
+
+        Args:
+            sql: its text.
+            statement: what that says.
+            tables: everything that it depends on.
+            named: what it names itself.
+            knowledge: of the schema.
+        """
         ordered = (EVERYTHING, *sorted(tables))
         catalogue = knowledge.catalogue
         keyed = rows_read(catalogue, statement, sql, self._vendor, tables)
@@ -149,11 +168,9 @@ class Planning(Schema):
             for table in ordered
             for dependency in dependencies_on(table, found.columns.get(table))
         ]
-        listing = witness = None
+        listing = None
         rows = found.rows
-        if rows is not None and rows.witness:
-            witness = witnessing(sql, catalogue.facts.primary_keys[rows.table].column)
-        if rows is not None and rows.witness is (witness is not None):
+        if rows is not None:
             table = rows.table
             own: tuple[str, ...] = (table,)
             if table in found.columns:
@@ -161,22 +178,21 @@ class Planning(Schema):
             listing = self._listing(catalogue, rows, own)
             # Last, since lists need not depend on them.
             dependencies = [one for one in dependencies if one not in own] + [*own]
-        plan = Plan(
+        return Plan(
             None,
             ordered,
             tuple(dependencies),
             tuple(map(self.stamp_key, dependencies)),
             keys.digest(self.identity, django.get_version(), sql),
             " ORDER BY " in sql,
-            frozenset(named),
+            named,
             keyed,
             found.columns,
             listing,
-            witness,
+            found.witness,
             None if keyed is None else self.row_keys(keyed.table),
             knowledge,
         )
-        return plan, True
 
     def _listing(self, catalogue: Catalogue, rows: Rows, own: Sequence[str]) -> Listing:
         """Return what the results of a query are made of that say which rows these are.

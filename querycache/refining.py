@@ -19,6 +19,7 @@ from querycache.rawsql.columns import columns_set
 from querycache.rawsql.inserted import inserted
 from querycache.rawsql.keyed import keyed_by
 from querycache.rawsql.outlines import Rows, outline
+from querycache.rawsql.witnesses import witnessing
 from querycache.rows import Keyed, Reference, Refined
 
 
@@ -53,10 +54,12 @@ class MadeOf(NamedTuple):
         columns: by table, where it depends on no others of them; of other tables any may matter.
         rows: which rows of a table it is made of, where it says so and depends on others only in
             as far as they could be among them.
+        witness: the text that has it say so, where its own does not.
     """
 
     columns: Mapping[str, frozenset[str]]
     rows: Rows | None
+    witness: str | None = None
 
 
 ANYTHING = MadeOf({}, None)
@@ -102,9 +105,10 @@ def made_of(
     # Rows that refer to others do without the stamp of new rows, which columns need.
     columns = few if found.certain and keyed is None else {}
     rows = found.rows
-    if rows is None or len(rows.columns) > MOST_NAMED:
-        return MadeOf(columns, None)
-    if rows.table in columns and not rows.witness:
+    if rows is not None and rows.witness:
+        witness = witnessing(sql, facts.primary_keys[rows.table].column)
+        return MadeOf(columns, rows if witness else None, witness)
+    if rows is None or rows.table in columns or len(rows.columns) > MOST_NAMED:
         return MadeOf(columns, None)
     return MadeOf(columns, rows if rows.columns <= known[rows.table] else None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,10 +17,14 @@ import querycache
 from querycache.changes import NEW
 from querycache.lists import LISTED, Listing, Lists
 from querycache.rawsql.witnesses import witnessing
+from querycache.state import transaction_of
 from tests.columns.books import books, counter, filled, update
 from tests.columns.helpers import asked, every, is_fresh
 from tests.environment import configure
+from tests.explaining import cache_of
 from tests.library.models import Author, Book
+from tests.stages import keys_of, plant
+from tests.test_path_costs import counting
 
 Query = Callable[[str], bool]
 
@@ -168,6 +173,68 @@ def test_rows_that_come(library: str, query: Query) -> None:
         _elsewhere(library, turn)
     books(library).create(pk=9, title="new", author=author, pages=99)
     assert query(library) is True
+
+
+@every
+def test_a_primary_key_that_is_another_column_now(library: str, witnesses: Witnesses) -> None:
+    """A plan from before would ask for a column that names no row."""
+    witnesses.of(_of_few_columns)
+    state = transaction_of(connections[library])
+    sql, plan = next((sql, one) for sql, one in state.database.plans.items() if one.witness)
+    (everything,) = cache_of().read_stamps(plan.stamp_keys[:1]) or ()
+    assert everything is not None
+    assert plan.knowledge is not None
+    old = replace(plan, knowledge=replace(plan.knowledge, everything=b""))
+    assert state.database.is_current(state, sql, old, everything)
+    assert not state.database.is_current(state, sql, replace(old, witness="another"), everything)
+
+
+# -- near caches ---------------------------------------------------------------------------------
+
+
+@every
+@every_query
+@pytest.mark.parametrize("near", ["checked", "push"])
+def test_near_cache(
+    database: str, near: str, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(STORE="memory://", NEAR=near)
+    filled(database)
+    witness = Witnesses(database, monkeypatch).of(query)
+    query(database)
+    for write in (
+        lambda: update(database, _others(query, witness)[0], in_print=False),
+        lambda: _elsewhere(database, 50),
+        lambda: books(database).get(pk=8).delete(),
+    ):
+        write()
+        near_hits = querycache.stats().near
+        assert asked(lambda: query(database)) == (True, True)
+        assert querycache.stats().near > near_hits
+    update(database, witness, in_print=False)
+    assert not asked(lambda: query(database))[1]
+    assert is_fresh(lambda: query(database))
+
+
+@pytest.mark.parametrize("store_url", ["redis"], indirect=True)
+@every
+@every_query
+def test_near_cache_that_is_told_of_changes(
+    database: str, store_url: str, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = f"exists{database}{QUERIES.index(query)}"
+    configure(STORE=store_url, NEAR="push", KEY_PREFIX=prefix)
+    plant(cache_of().store, keys_of(database, Book, Author))
+    filled(database)
+    witness = Witnesses(database, monkeypatch).of(query)
+    query(database)
+    _elsewhere(database, 50)
+    # It is not told of stamps on which the answer does not depend.
+    with counting(cache_of(), database) as counted:
+        query(database)
+    assert counted.store == []
+    update(database, witness, in_print=False)
+    assert is_fresh(lambda: query(database))
 
 
 # -- what is asked, and what Django gets ---------------------------------------------------------
