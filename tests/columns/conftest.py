@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
+
+if TYPE_CHECKING:
+    from tests.columns.existence import Witnesses
 
 
 @pytest.fixture
@@ -25,3 +30,11 @@ def library(database: str) -> str:
 
     configure(STORE="memory://")
     return filled(database)
+
+
+@pytest.fixture
+def witnesses(library: str, monkeypatch: pytest.MonkeyPatch) -> Witnesses:
+    """Which row each `exists()` was last kept for."""
+    from tests.columns.existence import Witnesses
+
+    return Witnesses(library, monkeypatch)
