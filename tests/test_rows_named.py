@@ -28,7 +28,7 @@ from querycache.changes import (
 from querycache.keys import ELSEWHERE, EVERYTHING
 from querycache.rawsql.inserted import inserted
 from querycache.rawsql.keyed import keyed_by
-from querycache.rows import BUCKETS, INTEGER, UUID, Keyed, Reference, Refined, bucket_of
+from querycache.rows import BUCKETS, INTEGER, UUID, Keyed, Reference, Refined, RowKeys, bucket_of
 from querycache.schema import Schema
 
 
@@ -277,3 +277,18 @@ def test_columns_of_a_transaction_are_few() -> None:
 )
 def test_what_people_are_told(dependency: str, text: str) -> None:
     assert described(dependency) == text
+
+
+def test_a_process_remembers_some_buckets() -> None:
+    """A table may be read row by row."""
+    rows = RowKeys("t", str.encode)
+    keyed = Keyed("t", INTEGER, 0, 1, 1)
+    refined = Refined("t", keyed, columns=frozenset({"t\0\0c"}))
+    writes = frozenset({"t"})
+    for key in range(3 * BUCKETS):
+        found = rows.of(keyed, (key,))
+        assert found == rows.of(keyed, (key,))
+        changes = refined.changes(writes, (key,))
+        assert changes == {"t\0\0c", f"t\0{key % BUCKETS}"}
+    assert 0 < len(rows._known) < BUCKETS
+    assert 0 < len(refined._known) < BUCKETS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -61,6 +62,7 @@ def test_other_questions(library: str, value: Any) -> None:
     for turn in range(4):
         elsewhere(library, turn)
         assert several() == [value]
+        assert querycache.explain(found.values_list("a", flat=True)[:1]).hit
         assert is_fresh(one)
     # What is asked for is no row's key.
     for pk in range(2, 8):
@@ -87,8 +89,10 @@ def test_rows_without_a_primary_key_of_one_column(library: str) -> None:
     for turn in range(3):
         chapters.create(book_id=turn + 1, number=1, title="one")
         assert chapters.filter(number=1).exists()
+        assert chapters.filter(number=1, book__pages__gt=0).exists()
     chapters.filter(number=1).delete()
     assert not chapters.filter(number=1).exists()
+    assert not chapters.filter(number=1, book__pages__gt=0).exists()
 
 
 @every
@@ -103,6 +107,22 @@ def test_compared_with_the_database(database: str, query: Query) -> None:
             assert query(database)
             assert query(database)
     assert querycache.stats().stale == 0
+
+
+@every
+@every_query
+def test_a_difference_is_found(database: str, query: Query) -> None:
+    configure(STORE="memory://", VERIFY=1.0, VERIFY_RAISES=True)
+    filled(database)
+    for turn in range(3):
+        elsewhere(database, turn)
+        assert query(database)
+    # Nobody is told of what the driver's own cursor does.
+    with closing(connections[database].connection.cursor()) as cursor:
+        cursor.execute(f"UPDATE {Book._meta.db_table} SET in_print = (1 = 0)")
+    with pytest.raises(querycache.StaleHit):
+        query(database)
+    assert query(database) is False
 
 
 TEXTS = {
