@@ -215,8 +215,8 @@ SQLITE, POSTGRESQL = ("sqlite_wal", "memory"), ("postgresql", "memory")
         (*SQLITE, without_columns),
         (*SQLITE, without_any_columns),
         (*SQLITE, without_raw_writes),
-        pytest.param(*POSTGRESQL, without_own_view, marks=pytest.mark.slow),
-        pytest.param(*POSTGRESQL, without_stamps_in_the_overlay, marks=pytest.mark.slow),
+        (*POSTGRESQL, without_own_view),
+        (*POSTGRESQL, without_stamps_in_the_overlay),
     ],
     indirect=["database", "store_url"],
     ids=[
@@ -226,6 +226,7 @@ SQLITE, POSTGRESQL = ("sqlite_wal", "memory"), ("postgresql", "memory")
         *("own view", "overlay stamps"),
     ],
 )
+@pytest.mark.slow
 @pytest.mark.skipif(VERIFYING, reason="VERIFY finds them before the machine does")
 def test_machine_finds_stale_answers_where_a_mechanism_is_taken_out(
     explore: Callable[..., int],
