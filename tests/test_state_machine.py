@@ -199,7 +199,7 @@ def without_raw_writes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 SQLITE, POSTGRESQL = ("sqlite_wal", "memory"), ("postgresql", "memory")
 
-#: What is found after hundreds of runs; tests/columns and tests/references take it out as well.
+#: What is found after hundreds of runs; tests/columns and tests/references fail without it at once.
 seldom = pytest.mark.skipif(EXAMPLES < 20, reason="takes a minute; QUERYCACHE_EXAMPLES=20 runs it")
 
 
