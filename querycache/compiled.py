@@ -13,6 +13,7 @@ from typing import Any
 from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db.models.expressions import Col
 
+from querycache.memos import remember
 from querycache.shape_parts import Constant
 from querycache.shapes import WRITERS, Shape, shape_of
 
@@ -177,9 +178,7 @@ class Texts:
             return sql, params
         if placeholders is not None:
             text = Text(compiler, shape, sql, placeholders)
-        if len(self._known) >= _REMEMBERED:
-            self._known.clear()
-        self._known[shape.key] = text
+        remember(self._known, shape.key, text, _REMEMBERED)
         return sql, params
 
 

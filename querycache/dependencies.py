@@ -14,8 +14,9 @@ from querycache.catalogue import (
 )
 from querycache.functions import Purity
 from querycache.keys import ELSEWHERE, EVERYTHING
+from querycache.memos import remember
 from querycache.planning import SYSTEM_SCHEMAS, SYSTEM_TABLES, Planning
-from querycache.plans import Effect, known_as, remember
+from querycache.plans import Effect, known_as
 from querycache.rawsql import Kind, Statement, analyse, table_name
 from querycache.refining import rows_written
 from querycache.rows import Refined

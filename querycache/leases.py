@@ -11,6 +11,7 @@ from functools import partial
 from operator import attrgetter
 
 from querycache import stamps
+from querycache.memos import remember
 from querycache.stamps import TOKEN_BYTES
 from querycache.stores.base import StoreError, StoreUnusable
 
@@ -246,6 +247,4 @@ class SeenLeases:
         return True
 
     def _note(self, key: bytes, what: int | None, now: float) -> None:
-        if len(self._stamps) >= MOST_SEEN:
-            self._stamps.clear()
-        self._stamps[key] = (what, now)
+        remember(self._stamps, key, (what, now), MOST_SEEN)

@@ -13,7 +13,8 @@ from querycache.changes import ALL, ANY, column_of, dependencies_on, row_of
 from querycache.functions import Purity
 from querycache.keys import EVERYTHING
 from querycache.lists import Listing
-from querycache.plans import Knowledge, Plan, known_as, remember
+from querycache.memos import remember
+from querycache.plans import Knowledge, Plan, known_as
 from querycache.rawsql import Kind, Statement, analyse, table_name
 from querycache.rawsql.outlines import Rows
 from querycache.refining import made_of, rows_read

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from querycache.catalogue import Catalogue
 from querycache.functions import Purity
@@ -16,12 +16,6 @@ from querycache.rows import Keyed, Refined, RowKeys
 #: Longer ones are remembered by a digest: how long a text gets is often a visitor's choice (the
 #: number of values after IN).
 _LONGEST = 4000
-
-#: Texts, tables and functions that are remembered per database.
-_REMEMBERED = 4096
-
-_Name = TypeVar("_Name")
-_Remembered = TypeVar("_Remembered")
 
 
 @dataclass(slots=True, eq=False)
@@ -148,13 +142,6 @@ class Effect:
             or (statement.kind is Kind.RELEASE and by_release)
             for statement in self.control
         )
-
-
-def remember(memo: dict[_Name, _Remembered], name: _Name, value: _Remembered) -> None:
-    """Keep a value by its name; a program that makes up more of them than fit starts afresh."""
-    if len(memo) >= _REMEMBERED:
-        memo.clear()
-    memo[name] = value
 
 
 def known_as(sql: str) -> str:

@@ -60,14 +60,11 @@ class Read:
         """
         listed = self.listed
         if listed is None:
-            of_rows = self.lacks_none(result)
-        else:
-            of_rows = None not in listed.of_rows(found)
-            of_rows = of_rows and listed.holds(listed.listing.buckets(result))
-            if not of_rows:
-                return listed.whole, listed.of_whole(found)
-            return (*listed.of_rows(self.keys),), listed.of_rows(found)
-        return (self.keys[:-1], found[:-1]) if of_rows else (self.keys, found)
+            return (self.keys[:-1], found[:-1]) if self.lacks_none(result) else (self.keys, found)
+        of_rows = listed.of_rows(found)
+        if None not in of_rows and listed.holds(listed.listing.buckets(result)):
+            return (*listed.of_rows(self.keys),), of_rows
+        return listed.whole, listed.of_whole(found)
 
 
 @dataclass(slots=True)

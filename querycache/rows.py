@@ -9,10 +9,11 @@ import re
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from querycache.changes import ALL, NEW, REFERRED, reference_of, row_of
 from querycache.keys import EVERYTHING
+from querycache.memos import remember
 
 #: Stamps of a table's rows. More of them keep more rows apart, and each of them has to be made
 #: known to a store anew that has lost it. A prime, so that keys in even steps use them all.
@@ -30,9 +31,6 @@ _MOST_KNOWN = 512
 
 #: Begins the stamps that an entry made of certain rows was sealed under; a stamp begins otherwise.
 SEAL = b"R"
-
-_Name = TypeVar("_Name")
-_Found = TypeVar("_Found")
 
 _HEX = re.compile(
     r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE
@@ -153,7 +151,7 @@ class Refined:
             rows = (row_of(self.table, one) for one in buckets)
             changes = (writes - {self.table}).union(self.columns, rows)
             if len(buckets) == 1:
-                _remember(self._known, (writes, buckets[0]), changes)
+                remember(self._known, (writes, buckets[0]), changes, _MOST_KNOWN)
         return changes
 
     def _new(self, params: Any) -> set[str]:
@@ -232,7 +230,7 @@ class RowKeys:
             return None
         found = (*self._start, *map(self._bucket, buckets), self._new)
         if len(buckets) == 1:
-            _remember(self._known, buckets[0], found)
+            remember(self._known, buckets[0], found, _MOST_KNOWN)
         return found, keyed.rows(params)
 
     def _referring(
@@ -246,15 +244,9 @@ class RowKeys:
             named = (reference_of(self._table, column, bucket) for bucket in buckets)
             found = (self._start[0], *map(self._key, named), self._key(self._table))
             if len(buckets) == 1:
-                _remember(self._known, (column, buckets[0]), found)
+                remember(self._known, (column, buckets[0]), found, _MOST_KNOWN)
         # Whatever rows there are now, each new one changes a stamp.
         return found, 0
 
     def _bucket(self, bucket: int) -> bytes:
         return self._key(row_of(self._table, bucket))
-
-
-def _remember(known: dict[_Name, _Found], name: _Name, found: _Found) -> None:
-    if len(known) >= _MOST_KNOWN:
-        known.clear()
-    known[name] = found

@@ -14,7 +14,8 @@ from querycache.changes import companion_of, dependencies_of, dependencies_on
 from querycache.functions import Purity
 from querycache.identity import MemoryNames
 from querycache.keys import ELSEWHERE, EVERYTHING
-from querycache.plans import Effect, Knowledge, Plan, remember
+from querycache.memos import remember
+from querycache.plans import Effect, Knowledge, Plan
 from querycache.rawsql import Kind, Statement, table_name
 from querycache.relations import normalised
 from querycache.rows import RowKeys

@@ -13,6 +13,7 @@ from querycache.compiled import Texts, writes_as_django
 from querycache.dependencies import Database
 from querycache.identity import MemoryNames, identify
 from querycache.keys import database_identity
+from querycache.memos import remember
 from querycache.questions import STATE
 from querycache.runtime import runtime
 from querycache.selection import Selection
@@ -81,9 +82,7 @@ class Installed:
                 found.watch = Watch(self.cache, found, private=private)
                 self.cache.watches.add(found.watch)
                 # In-memory databases come and go with their connections.
-                if len(self._databases) >= 256:
-                    self._databases.clear()
-                self._databases[identity] = found
+                remember(self._databases, identity, found, 256)
             return found
 
     def texts(self, connection: BaseDatabaseWrapper) -> Texts | None:
@@ -99,11 +98,9 @@ class Installed:
         with self._lock:
             found = self._texts.get(name)
             if found is None:
-                if len(self._texts) >= 64:
-                    self._texts.clear()
                 share = 1.0 if self.cache.shadow else config.verify
                 found = CheckedTexts(share, raises=config.verify_raises) if share else Texts()
-                self._texts[name] = found
+                remember(self._texts, name, found, 64)
             return found
 
     def serves(self, connection: BaseDatabaseWrapper) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import connections, transaction
 
-from querycache import dependencies, leases, overlay, planning, plans, session
+from querycache import dependencies, leases, memos, overlay, planning, plans, session
 from querycache.cache import QueryCache
 from querycache.dependencies import Database
 from querycache.rawsql import analyse
@@ -28,7 +28,7 @@ def test_texts_that_visitors_make_longer(
     database: str, cache: QueryCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The number of values after IN is often a visitor's choice."""
-    monkeypatch.setattr(plans, "_REMEMBERED", 20)
+    monkeypatch.setattr(memos, "MOST", 20)
     publishers = Publisher.objects.using(database)
     found = known(database)
     for length in [*range(1, 50), *range(8000, 8010)]:
@@ -59,7 +59,7 @@ def test_texts_that_visitors_make_longer(
 def test_names_of_tables_and_functions(
     database: str, cache: QueryCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plans, "_REMEMBERED", 20)
+    monkeypatch.setattr(memos, "MOST", 20)
     state = transaction_of(connections[database])
     found = state.database
     for number in range(100):

@@ -74,6 +74,7 @@ class Witnesses:
 
 
 def others(query: Query, witness: int) -> list[int]:
+    """Return the keys of all that a query asks for, but for one: odd ones are the author's."""
     start = 1 if query in (of_author, joined) else 2
     step = 2 if query in (of_author, joined) else 1
     return [pk for pk in range(start, 8, step) if pk != witness]

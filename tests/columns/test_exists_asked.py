@@ -15,7 +15,7 @@ import querycache
 from querycache.rawsql.witnesses import witnessing
 from tests.columns.books import books, filled, update
 from tests.columns.existence import Query, Witnesses, elsewhere, every_query, of_few_columns
-from tests.columns.helpers import every, is_fresh
+from tests.columns.helpers import asked, every, is_fresh
 from tests.environment import configure
 from tests.library.models import Book, Chapter
 
@@ -107,6 +107,11 @@ def test_compared_with_the_database(database: str, query: Query) -> None:
             assert query(database)
             assert query(database)
     assert querycache.stats().stale == 0
+    with CaptureQueriesContext(connections[database]) as captured:
+        assert asked(lambda: query(database)) == (True, True)
+    # What it is compared with is the answer to what Django wrote.
+    (text,) = (one["sql"] for one in captured)
+    assert text.startswith("SELECT 1 AS ")
 
 
 @every

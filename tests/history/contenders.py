@@ -135,7 +135,8 @@ def _stamps_read_late(store: Any, cache: Any) -> None:
     run_and_keep = reads._run_and_keep
 
     def late(transaction: Any, query: Any, fingerprint: bytes, under: Any, noted: int) -> Any:
-        run = query.run
+        # As `exists()` is run, where that is another text.
+        run = query.witness or query.run
 
         def run_before() -> Any:
             result = run()
@@ -146,6 +147,7 @@ def _stamps_read_late(store: Any, cache: Any) -> None:
             return result
 
         query.run = run_before
+        query.witness = query.witness and run_before
         return run_and_keep(transaction, query, fingerprint, under, noted)
 
     patched: Any = reads
