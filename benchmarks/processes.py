@@ -71,6 +71,11 @@ class Process:
         """The contender's name."""
         return self.contender.name
 
+    @property
+    def pid(self) -> int:
+        """The number that the system knows it by."""
+        return self._process.pid
+
     def tell(self, do: str, **arguments: Any) -> None:
         """Send a command; `hear` waits for its answer.
 

@@ -26,9 +26,27 @@ _SLOW = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    slow: dict[str, list[pytest.Item]] = {}
+    rest = []
     for item in items:
         if any(part in item.nodeid for part in _SLOW):
             item.add_marker(pytest.mark.slow)
+        if item.get_closest_marker("slow"):
+            slow.setdefault(item.nodeid.partition("::")[0], []).append(item)
+        else:
+            rest.append(item)
+    # pytest-xdist gives each process its share in this order, and an idle one what others have at
+    # the end of theirs: a test that takes a minute must not come last.
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    shares: list[list[pytest.Item]] = [[] for _ in range(processes)]
+    for number, module in enumerate(sorted(slow.values(), key=len)):
+        shares[number % processes].extend(module)
+    for number, share in enumerate(shares):
+        even = (len(items) - sum(map(len, shares[:number]))) // (processes - number)
+        missing = max(0, even - len(share))
+        share.extend(rest[:missing])
+        del rest[:missing]
+    items[:] = [item for share in shares for item in share]
 
 
 def pytest_configure(config: pytest.Config) -> None:
