@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 
-from querycache.compiled import Text, Texts
+from querycache.compiled import Make, Reader, Text, Texts, comparable
 from querycache.shapes import shape_of
 from querycache.verify import report_text
 
@@ -25,11 +25,15 @@ class CheckedTexts(Texts):
         self._share = share
         self._raises = raises
 
-    def compile(self, compiler: Any) -> tuple[str, Any]:
+    def compile(
+        self, compiler: Any, make: Make | None = None, shape_of: Reader = shape_of
+    ) -> tuple[str, Any]:
         """Do what `Texts` do, and report where that is not what compiling comes to.
 
         Args:
             compiler: of a query that is about to be executed.
+            make: see `Texts.compile`.
+            shape_of: see `Texts.compile`.
 
         Raises:
             EmptyResultSet: there is nothing to be asked.
@@ -37,19 +41,19 @@ class CheckedTexts(Texts):
         """
         shape = shape_of(compiler)
         known = shape and self._known.get(shape.key)
-        sql, params = super().compile(compiler)
+        sql, params = super().compile(compiler, make, shape_of)
         if not isinstance(known, Text) or random() >= self._share:  # noqa: S311
             return sql, params
         found = outcome(compiler, sql, params)
         try:
-            now = compiler.as_sql()
+            now = (make or compiler.as_sql)()
         except EmptyResultSet:
             report_text(found, None, raises=self._raises)
             raise
         made = outcome(compiler, *now)
         if found != made:
             report_text(found, made, raises=self._raises)
-        return now  # type: ignore[no-any-return]
+        return now
 
 
 def outcome(compiler: Any, sql: str, params: Any) -> tuple[Any, ...]:
@@ -60,9 +64,11 @@ def outcome(compiler: Any, sql: str, params: Any) -> tuple[Any, ...]:
         sql: the text.
         params: of it.
     """
+    asked = (sql, comparable(params))
+    if compiler.select is None:
+        return asked
     return (
-        sql,
-        tuple((type(param), param) for param in params),
+        *asked,
         [(type(expression), told, alias) for expression, told, alias in compiler.select],
         _shown_models(compiler.klass_info),
         compiler.annotation_col_map,

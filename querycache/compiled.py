@@ -6,16 +6,18 @@ few hundred questions. Only values are made ready anew, by Django's own lookups.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db.models.expressions import Col
 
+from querycache.assignments import Assigned
 from querycache.memos import remember
-from querycache.shape_parts import Constant
-from querycache.shapes import WRITERS, Shape, shape_of
+from querycache.shape_parts import Constant, Parts
+from querycache.shapes import shape_of
+from querycache.write_shapes import WRITERS
 
 #: Shapes that are remembered per alias; each takes a few kilobytes.
 _REMEMBERED = 1024
@@ -50,12 +52,15 @@ def compiles_as_django(kind: type[Any]) -> bool:
     )
 
 
+#: What compiling a write leaves on a compiler, for those who fetch columns that are returned.
+_RETURNED = frozenset({"returning_params"})
+
 #: What compiling leaves on a compiler, for those who make objects of the rows.
 _COMPILED = ("select", "klass_info", "annotation_col_map", "col_count", "has_extra_select")
 
 
 class Text:
-    """A text, and what compiling it has left on the compiler.
+    """A text, for all queries of its shape.
 
     Args:
         compiler: that has just made it.
@@ -65,40 +70,20 @@ class Text:
             lookup look like in the text, None where it shows none.
     """
 
-    __slots__ = (
-        "_compiled",
-        "_converted",
-        "_fields",
-        "_models",
-        "_placeholders",
-        "columns",
-        "sql",
-    )
+    __slots__ = ("_fields", "_left", "_models", "_placeholders", "sql")
 
-    def __init__(self, compiler: Any, shape: Shape, sql: str, placeholders: Sequence[Any]) -> None:
+    def __init__(self, compiler: Any, shape: Parts, sql: str, placeholders: Sequence[Any]) -> None:
         self.sql = sql
         self._placeholders = placeholders
         self._fields = shape.fields
-        self._compiled = {name: getattr(compiler, name) for name in _COMPILED} | {"text": self}
+        #: What compiling leaves on a compiler.
+        self._left = {
+            name: compiler.__dict__[name] for name in _RETURNED & compiler.__dict__.keys()
+        }
         self._models = [
             (meta, meta.concrete_fields, meta.ordering, meta.db_table)
             for meta in _models(shape.queries)
         ]
-        #: What they were compiled to; the same object on all compilers that get the text.
-        self.columns = compiler.select
-        self._converted = [
-            column if _may_convert(column, compiler.connection) else None
-            for column, _, _ in compiler.select
-        ]
-
-    def converted(self, columns: Any) -> Any:
-        """Leave out of the columns of a result those whose values nothing converts.
-
-        Args:
-            columns: what a compiler is about to look for converters of.
-        """
-        # Those of an aggregate come in another form.
-        return self._converted if type(columns) is list else columns
 
     def holds(self) -> bool:
         """Tell whether models are as they were: programs add fields, or have other tables used."""
@@ -111,7 +96,7 @@ class Text:
                 return False
         return True
 
-    def parameters(self, compiler: Any, shape: Shape) -> tuple[Any, ...] | None:
+    def parameters(self, compiler: Any, shape: Parts) -> tuple[Any, ...] | None:
         """Do for a compiler what making the text would do.
 
         Args:
@@ -134,9 +119,46 @@ class Text:
                     params += tuple(values)
         except (EmptyResultSet, FullResultSet):
             return None
-        compiler.__dict__.update(self._compiled)
+        compiler.__dict__.update(self._left)
         return params
 
+
+class Selecting(Text):
+    """A text that returns rows, and what those who make objects of them need.
+
+    Args:
+        compiler: see `Text`.
+        shape: see `Text`.
+        sql: see `Text`.
+        placeholders: see `Text`.
+    """
+
+    __slots__ = ("_converted", "columns")
+
+    def __init__(self, compiler: Any, shape: Parts, sql: str, placeholders: Sequence[Any]) -> None:
+        super().__init__(compiler, shape, sql, placeholders)
+        self._left = {name: getattr(compiler, name) for name in _COMPILED} | {"text": self}
+        #: What they were compiled to; the same object on all compilers that get the text.
+        self.columns = compiler.select
+        self._converted = [
+            column if _may_convert(column, compiler.connection) else None
+            for column, _, _ in compiler.select
+        ]
+
+    def converted(self, columns: Any) -> Any:
+        """Leave out of the columns of a result those whose values nothing converts.
+
+        Args:
+            columns: what a compiler is about to look for converters of.
+        """
+        # Those of an aggregate come in another form.
+        return self._converted if type(columns) is list else columns
+
+
+#: Makes a text and its parameters.
+Make = Callable[[], tuple[str, Any]]
+#: Reads the shape of what a compiler is about to compile.
+Reader = Callable[[Any], Parts | None]
 
 #: Told apart from None, which stands for a shape whose texts differ.
 _NEVER_SEEN = object()
@@ -148,11 +170,15 @@ class Texts:
     def __init__(self) -> None:
         self._known: dict[tuple[Any, ...], Any] = {}
 
-    def compile(self, compiler: Any) -> tuple[str, Any]:
-        """Return what `compiler.as_sql()` returns, and leave on the compiler what that leaves.
+    def compile(
+        self, compiler: Any, make: Make | None = None, shape_of: Reader = shape_of
+    ) -> tuple[str, Any]:
+        """Return what Django would make, and leave on the compiler what that leaves.
 
         Args:
             compiler: of a query that is about to be executed.
+            make: Django's own `as_sql`; None: the compiler's.
+            shape_of: reads shapes of such queries.
 
         Raises:
             EmptyResultSet: there is nothing to be asked.
@@ -161,15 +187,15 @@ class Texts:
         if shape is not None:
             text = self._known.get(shape.key, _NEVER_SEEN)
             if text is _NEVER_SEEN or (text is not None and not text.holds()):
-                return self._learn(compiler, shape)
+                return self._learn(compiler, shape, make or compiler.as_sql)
             if text is not None:
                 params = text.parameters(compiler, shape)
                 if params is not None:
                     return text.sql, params
-        return compiler.as_sql()  # type: ignore[no-any-return]
+        return (make or compiler.as_sql)()
 
-    def _learn(self, compiler: Any, shape: Shape) -> tuple[str, Any]:
-        sql, params = compiler.as_sql()
+    def _learn(self, compiler: Any, shape: Parts, make: Make) -> tuple[str, Any]:
+        sql, params = make()
         text = None
         try:
             placeholders = _placeholders(compiler, shape, params)
@@ -177,12 +203,13 @@ class Texts:
             # A condition that is never or always true has no text; it is by its value.
             return sql, params
         if placeholders is not None:
-            text = Text(compiler, shape, sql, placeholders)
+            kind = Text if compiler.select is None else Selecting
+            text = kind(compiler, shape, sql, placeholders)
         remember(self._known, shape.key, text, _REMEMBERED)
         return sql, params
 
 
-def _placeholders(compiler: Any, shape: Shape, params: Any) -> list[Any] | None:
+def _placeholders(compiler: Any, shape: Parts, params: Any) -> list[Any] | None:
     """Find the values of a query in what it has just been compiled to.
 
     Returns:
@@ -204,10 +231,13 @@ def _placeholders(compiler: Any, shape: Shape, params: Any) -> list[Any] | None:
             if own != (value.value,):
                 return None
             placeholders.append(Constant(own))
+        elif isinstance(value, Assigned) and not value.is_plain:
+            return None
         else:
             placeholder, values = value.process_rhs(compiler, compiler.connection)
             _, own = compiler.compile(value)
-            if own and not _same(values, params[explained : explained + len(own)]):
+            there = params[explained : explained + len(own)]
+            if own and comparable(values) != comparable(there):
                 return None
             placeholders.append(placeholder if own else None)
         explained += len(own)
@@ -241,12 +271,12 @@ def _models(queries: Sequence[Any]) -> list[Any]:
     return list(found.values())
 
 
-def _is_plain_query(compiler: Any, shape: Shape) -> bool:
+def _is_plain_query(compiler: Any, shape: Parts) -> bool:
     """Tell whether all parts of a query are written as Django writes them, and where it says."""
     writers: Any = WRITERS
     if not all(map(compiles_as_django, writers)):
         return False
-    columns = [column for column, _, _ in compiler.select]
+    columns = [column for column, _, _ in compiler.select or ()]
     for query in shape.queries:
         # Conditions on aggregates and windows are taken out, and come later.
         if (
@@ -276,7 +306,11 @@ def _is_djangos(kind: type, method: str, module: str = "django.") -> bool:
     return getattr(kind, method).__module__.startswith(module)  # type: ignore[no-any-return]
 
 
-def _same(one: Sequence[Any], other: Sequence[Any]) -> bool:
-    return len(one) == len(other) and all(
-        type(a) is type(b) and a == b for a, b in zip(one, other, strict=True)
-    )
+def comparable(params: Sequence[Any]) -> list[tuple[type, Any]]:
+    """Return parameters in a form that can be compared.
+
+    Args:
+        params: of a statement.
+    """
+    # psycopg's wrappers of JSON and of bytes are equal to nothing else.
+    return [(type(param), getattr(param, "obj", param)) for param in params]

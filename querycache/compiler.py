@@ -22,18 +22,22 @@ from django.db.models.sql.compiler import (
 from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
 
 from querycache.ahead import Ahead, announce_ahead
-from querycache.compiled import Text, compiles_as_django
+from querycache.compiled import Selecting, compiles_as_django
 from querycache.reading import Read
 from querycache.reads import read
 from querycache.runtime import runtime
 from querycache.state import transaction_of
 from querycache.switch import reads_enabled
+from querycache.write_shapes import insert_shape_of, update_shape_of
 
 if TYPE_CHECKING:
+    from querycache.transactions import Transaction
+
     _Base = SQLCompiler
+    _InsertBase = SQLInsertCompiler
     _UpdateBase = SQLUpdateCompiler
 else:
-    _Base = _UpdateBase = object
+    _Base = _InsertBase = _UpdateBase = object
 
 logger = logging.getLogger("querycache.compiler")
 
@@ -68,6 +72,9 @@ local = _Local()
 class CachedMixin(_Base):
     """Marks the classes that work with the cache."""
 
+    #: Whether the class is Django's own, whose texts may be used again.
+    is_stock = False
+
 
 class RecordingMixin(_Base):
     """Notes the tables of every compiler that takes part in making one SQL text."""
@@ -86,10 +93,8 @@ class RecordingMixin(_Base):
 class ReadMixin(CachedMixin):
     """Serves SELECTs from the cache."""
 
-    #: Whether the class is Django's own, whose texts may be used again.
-    is_stock = False
     #: What stood in for compiling, if anything did.
-    text: Text | None = None
+    text: Selecting | None = None
 
     def get_converters(self, expressions: Any) -> Any:
         text = self.text
@@ -206,12 +211,19 @@ class WriteMixin(CachedMixin):
     """Marks the statements of Django's own writes; cursors do the rest."""
 
     def as_sql(self, *args: Any, **kwargs: Any) -> Any:
-        found = super().as_sql(*args, **kwargs)
-        # Not where somebody only wants to see the text, nor for the several of one INSERT.
-        wanted = local.writing and local.ahead is None and type(found) is tuple
-        if wanted and runtime.current is not None:
-            local.ahead = announce_ahead(transaction_of(self.connection), *found)
+        # Not where somebody only wants to see the text.
+        if not local.writing or runtime.current is None:
+            return super().as_sql(*args, **kwargs)
+        transaction = transaction_of(self.connection)
+        found = self._compile(transaction, *args, **kwargs)
+        # An INSERT may be several; those are announced one by one.
+        only = found[0] if type(found) is list and len(found) == 1 else found
+        if local.ahead is None and type(only) is tuple:
+            local.ahead = announce_ahead(transaction, *only)
         return found
+
+    def _compile(self, transaction: Transaction, *args: Any, **kwargs: Any) -> Any:
+        return super().as_sql(*args, **kwargs)
 
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
         return _writing(super().execute_sql, args, kwargs)
@@ -237,7 +249,15 @@ def _writing(execute: Callable[..., Any], args: Any, kwargs: Any) -> Any:
 
 
 class UpdateMixin(WriteMixin, _UpdateBase):
-    """Keeps the SELECT that an UPDATE runs for its own sake away from the cache."""
+    """Has texts used again, and keeps the SELECT that an UPDATE runs away from the cache."""
+
+    def _compile(self, transaction: Transaction, *args: Any, **kwargs: Any) -> Any:
+        texts = transaction.texts if self.is_stock else None
+        make = super(WriteMixin, self).as_sql
+        # Not where columns are to be returned, which the shape of a query does not tell.
+        if texts is None or getattr(self, "returning_fields", None) or args or kwargs:
+            return make(*args, **kwargs)
+        return texts.compile(self, make, update_shape_of)
 
     def pre_sql_setup(self, *args: Any, **kwargs: Any) -> Any:
         local.selecting_for_write += 1
@@ -245,6 +265,22 @@ class UpdateMixin(WriteMixin, _UpdateBase):
             return super().pre_sql_setup(*args, **kwargs)
         finally:
             local.selecting_for_write -= 1
+
+
+class InsertMixin(WriteMixin, _InsertBase):
+    """Has texts of one row used again."""
+
+    def _compile(self, transaction: Transaction, *args: Any, **kwargs: Any) -> Any:
+        texts = transaction.texts if self.is_stock else None
+        make = super(WriteMixin, self).as_sql
+        if texts is None or len(self.query.objs) != 1 or args or kwargs:
+            return make(*args, **kwargs)
+
+        def only() -> tuple[str, Any]:
+            ((sql, params),) = make()
+            return sql, params
+
+        return [texts.compile(self, only, insert_shape_of)]
 
 
 @cache
@@ -255,7 +291,9 @@ def cached_class(compiler: type[SQLCompiler]) -> type[SQLCompiler]:
     mixin: type
     if issubclass(compiler, SQLUpdateCompiler):
         mixin = UpdateMixin
-    elif issubclass(compiler, SQLInsertCompiler | SQLDeleteCompiler):
+    elif issubclass(compiler, SQLInsertCompiler):
+        mixin = InsertMixin
+    elif issubclass(compiler, SQLDeleteCompiler):
         mixin = WriteMixin
     else:
         mixin = ReadMixin

@@ -104,7 +104,16 @@ def conditions(node: Any, shape: Parts) -> None:
         read(child, shape)
 
 
-def _column(column: Any, shape: Parts) -> None:
+def column_of(column: Any, shape: Parts) -> None:
+    """Read a column.
+
+    Args:
+        column: a `Col`.
+        shape: that it is part of.
+
+    Raises:
+        UnknownShapeError: it is something else.
+    """
     if type(column) is not Col:
         raise UnknownShapeError
     target = column.target
@@ -129,13 +138,13 @@ def _value(lookup: Any, shape: Parts) -> None:
     field = column.output_field
     shape.key_parts += (type(lookup), kind, column.alias, id(target), id(field))
     shape.fields += (target, field)
-    if kind in _PLAIN or _is_plain(kind):
+    if kind in PLAIN or is_plain(kind):
         if kind is bool:
             # Some databases are asked for the column alone, or for its opposite.
             shape.key_parts.append(value)
         shape.values.append(lookup)
     elif kind is Col:
-        _column(value, shape)
+        column_of(value, shape)
     else:
         shape.add_query(value)
 
@@ -145,14 +154,14 @@ def _values(lookup: Any, shape: Parts) -> None:
     values = lookup.rhs
     kind = type(values)
     shape.key_parts += (type(lookup), kind)
-    _column(lookup.lhs, shape)
+    column_of(lookup.lhs, shape)
     if kind is Query:
         shape.add_query(values)
         return
     if (kind is not list and kind is not tuple) or len(values) > _LONGEST_LIST:
         raise UnknownShapeError
     for kind in set(map(type, values)):
-        if kind not in _PLAIN and not _is_plain(kind):
+        if kind not in PLAIN and not is_plain(kind):
             raise UnknownShapeError
     # Django asks once for values that are equal, and not for None.
     different = set(values)
@@ -165,7 +174,7 @@ def _is_null(lookup: Any, shape: Parts) -> None:
     if type(lookup.rhs) is not bool:
         raise UnknownShapeError
     shape.key_parts += (type(lookup), lookup.rhs)
-    _column(lookup.lhs, shape)
+    column_of(lookup.lhs, shape)
 
 
 def expression(part: Any, shape: Parts) -> None:
@@ -182,7 +191,7 @@ def expression(part: Any, shape: Parts) -> None:
     parts = shape.key_parts
     if kind is Col:
         parts.append(kind)
-        _column(part, shape)
+        column_of(part, shape)
     elif kind is Star:
         parts.append(kind)
     elif kind in _AGGREGATES:
@@ -241,7 +250,7 @@ def expressions(several: Iterable[Any], shape: Parts) -> None:
 
 
 #: Kinds of values that are handed over to the driver, whatever they are.
-_PLAIN: Final = {
+PLAIN: Final = {
     bool,
     bytes,
     datetime.date,
@@ -257,8 +266,12 @@ _PLAIN: Final = {
 }
 
 
-def _is_plain(kind: type) -> bool:
-    """Tell whether a class is one of texts or numbers, such as an enumeration of choices."""
+def is_plain(kind: type) -> bool:
+    """Tell whether a class is one of texts or numbers, such as an enumeration of choices.
+
+    Args:
+        kind: the class, not one of `PLAIN`.
+    """
     return issubclass(kind, str | int) and not (
         hasattr(kind, "as_sql") or hasattr(kind, "resolve_expression")
     )

@@ -68,8 +68,16 @@ def _names(mapping: Mapping[str, Any], shape: Parts) -> None:
     shape.key_parts.append(tuple(mapping.items()))
 
 
-def _sources(state: Mapping[str, Any], shape: Parts) -> None:
-    """The tables of a query, and how they are joined."""
+def sources(state: Mapping[str, Any], shape: Parts) -> None:
+    """Read the tables of a query, and how they are joined.
+
+    Args:
+        state: the attributes of the query.
+        shape: that it is part of.
+
+    Raises:
+        UnknownShapeError: there is something else among them.
+    """
     joins = state["alias_map"]
     counts = state["alias_refcount"]
     parts = shape.key_parts
@@ -219,7 +227,8 @@ _FIRST: Final = ("select", "annotations")
 #: Those that every query has, and that are read together.
 _SOURCES: Final = frozenset({"alias_map", "alias_refcount", "table_map"})
 
-_KNOWN: Final = _ATTRIBUTES.keys() | _COMPARED | _IRRELEVANT | _SOURCES
+#: Attributes of queries whose part in a text is known.
+KNOWN: Final = _ATTRIBUTES.keys() | _COMPARED | _IRRELEVANT | _SOURCES
 
 
 @lru_cache(maxsize=1024)
@@ -229,7 +238,7 @@ def _reader(names: tuple[str, ...]) -> Callable[[Mapping[str, Any], Parts], None
     Returns:
         None where one of them is not known.
     """
-    if not _KNOWN.issuperset(names) or not _SOURCES.union(("model", "alias_cols")).issubset(names):
+    if not KNOWN.issuperset(names) or not _SOURCES.union(("model", "alias_cols")).issubset(names):
         return None
     compared = itemgetter(*(name for name in names if name in _COMPARED))
     # Parameters come in the order of the text.
@@ -239,7 +248,7 @@ def _reader(names: tuple[str, ...]) -> Callable[[Mapping[str, Any], Parts], None
     def read(state: Mapping[str, Any], shape: Parts) -> None:
         parts = shape.key_parts
         parts.append(compared(state))
-        _sources(state, shape)
+        sources(state, shape)
         for name, part in others:
             value = state[name]
             if value:

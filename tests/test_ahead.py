@@ -75,6 +75,24 @@ def test_a_statement_waits_for_its_lease(
     assert register.read() == "new"
 
 
+@pytest.mark.parametrize("kind", ["insert", "update", "delete"])
+def test_each_kind_of_write_is_announced_ahead(stage: Stage, kind: str) -> None:
+    def write(number: int) -> None:
+        if kind == "insert":
+            Author.objects.using(stage.alias).create(name=f"{number}")
+        elif kind == "update":
+            Author.objects.using(stage.alias).update(name=f"{number}")
+        else:
+            Author.objects.using(stage.alias).all()._raw_delete(stage.alias)
+
+    # What a text changes is known once it has run.
+    write(0)
+    writer = stage.actor(lambda: write(1))
+    writer.finish()
+    order = ["ahead", "before begin", "after begin", "before execute"]
+    assert [step for step in writer.trace if step in order] == order
+
+
 @with_and_without
 def test_what_did_not_happen_is_withdrawn(
     stage: Stage, register: Register, mechanism: bool, monkeypatch: pytest.MonkeyPatch

@@ -154,7 +154,7 @@ def test_interrupting_leaves_nothing_behind(folder: Path, number: signal.Signals
         # As a terminal does: every process of the group gets it.
         os.killpg(process.pid, number)
         _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors
     assert "interrupted" in errors
     assert "Traceback" not in errors
     # The tracker of multiprocessing ends when it has seen the others end.

@@ -126,8 +126,19 @@ def run(
     )
     report.say(out)
     project.set_up(cached=True)
+    # Models can be imported only now; and Python minds being interrupted within an import.
+    from querycache.demo.page import QUESTIONS
+
+    def starts(number: int) -> Iterator[int]:
+        """Give what each process begins with: another question each, and others each round.
+
+        Else all would want the same at once, and what comes first would always be the slowest.
+        """
+        return (index * len(QUESTIONS) // processes + number * 7 for index in range(processes))
+
     try:
         results = Results(_load(project, world, course, out))
+        _forget_everything()
         report.say(out, f"Starting {2 * processes} processes, half of them without querycache ...")
         with (
             Crew(project, processes, cached=False) as plain,
@@ -136,33 +147,21 @@ def run(
             report.say(out, "Asking with nothing cached ...")
             for number in range(course.cold):
                 _forget_everything()
-                results.add("cold", cached.obey(map(Page, _starts(processes, number))))
+                results.add("cold", cached.obey(map(Page, starts(number))))
             report.say(out, "Asking with everything cached, and without querycache, by turns ...")
             end = perf_counter() + course.seconds
             for number in count():
                 if number >= course.rounds and perf_counter() >= end:
                     break
-                results.add(
-                    "without querycache", plain.obey(map(Plain, _starts(processes, number)))
-                )
-                results.add("warm", cached.obey(map(Page, _starts(processes, number))))
+                results.add("without querycache", plain.obey(map(Plain, starts(number))))
+                results.add("warm", cached.obey(map(Page, starts(number))))
             report.say(out, "Asking while all of them write ...")
             results.add("with writes in between", cached.obey(repeat(Edit(course.edits))))
-            results.add("afterwards", cached.obey(map(Page, _starts(processes, 0))))
-            results.add("afterwards", cached.obey(map(Page, _starts(processes, 1))))
+            results.add("afterwards", cached.obey(map(Page, starts(0))))
+            results.add("afterwards", cached.obey(map(Page, starts(1))))
     finally:
         project.close()
     return results
-
-
-def _starts(processes: int, number: int) -> Iterator[int]:
-    """Give what each process begins with: another question each, and others each round.
-
-    Else all would want the same at once, and what comes first would always be the slowest.
-    """
-    from querycache.demo.page import QUESTIONS
-
-    return (index * len(QUESTIONS) // processes + number * 7 for index in range(processes))
 
 
 def _load(

@@ -49,6 +49,15 @@ def outcome(make: Callable[[Any], Any], compiler: Any) -> Any:
     return checked_texts.outcome(compiler, sql, params)
 
 
+def shown(params: Any) -> list[tuple[type, str]]:
+    """Return parameters in a form that can be compared: what wraps one is equal to nothing else."""
+    found = []
+    for param in params:
+        inner = getattr(param, "obj", getattr(param, "adapted", param))
+        found.append((type(param), repr(bytes(inner) if type(inner) is memoryview else inner)))
+    return found
+
+
 def fresh(compiler: Any) -> Any:
     return compiler.as_sql()
 
