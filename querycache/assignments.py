@@ -54,7 +54,6 @@ class Changed(Assigned):
 
     __slots__ = ()
 
-    # Older releases of Django have no parameter for it.
     null = Assigned.null if django.VERSION >= (6, 1) else ("NULL", ())
 
 
@@ -100,11 +99,13 @@ def changes(values: Sequence[tuple[Any, Any, Any]], shape: Parts) -> None:
     parts.append(len(values))
     for field, _, value in values:
         kind = type(value)
-        parts += (id(field), kind)
         shape.fields.append(field)
         if kind in PLAIN or is_value(kind):
+            # NULL is no parameter in older releases of Django.
+            parts += (id(field), value is None)
             shape.values.append(Changed(field, value))
         elif kind is CombinedExpression:
+            parts += (id(field), kind)
             _combined(value, shape)
         else:
             raise UnknownShapeError

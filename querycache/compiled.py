@@ -235,11 +235,14 @@ def _placeholders(compiler: Any, shape: Parts, params: Any) -> list[Any] | None:
             return None
         else:
             placeholder, values = value.process_rhs(compiler, compiler.connection)
+            if placeholder is None:
+                return None
             _, own = compiler.compile(value)
             there = params[explained : explained + len(own)]
             if own and comparable(values) != comparable(there):
                 return None
-            placeholders.append(placeholder if own else None)
+            shows = own or isinstance(value, Assigned)
+            placeholders.append(placeholder if shows else None)
         explained += len(own)
     return placeholders if explained == len(params) else None
 

@@ -69,8 +69,6 @@ class InsertShape(Parts):
         kind: type = type(query)
         if not _is_known(kind, tuple(state)) or any(map(state.get, _NOT_IN_INSERTS)):
             raise UnknownShapeError
-        if len(state["objs"]) != 1:
-            raise UnknownShapeError
         (row,) = state["objs"]
         fields = state["fields"]
         compiler = self._compiler
@@ -78,14 +76,12 @@ class InsertShape(Parts):
         saved = {id(field): compiler.pre_save_val(field, row) for field in fields}
         compiler.pre_save_val = lambda field, row: saved[id(field)]
         self.queries.append(query)
-        parts = self.key_parts
-        parts += (state["model"], len(saved), *saved, *map(id, returned))
+        self.key_parts += (state["model"], len(saved), *saved, *map(id, returned))
         self.fields += (*fields, *returned)
         for field, value in zip(fields, saved.values(), strict=True):
             kind = type(value)
             if kind not in PLAIN and not is_value(kind):
                 raise UnknownShapeError
-            parts.append(kind)
             self.values.append(Assigned(field, value))
 
 

@@ -20,6 +20,7 @@ from django.test.utils import isolate_apps
 import querycache
 from querycache.assignments import Assigned
 from querycache.compiled import Texts
+from querycache.compiler import cached_class
 from querycache.write_shapes import insert_shape_of
 from tests.compiled.asking import everywhere, on_sqlite, shown
 from tests.environment import configure
@@ -34,7 +35,10 @@ NOON = datetime.datetime(2026, 1, 2, 12, tzinfo=UTC)
 SAME: dict[str, tuple[Make, Make]] = {
     "text": (lambda: Author(name="a"), lambda: Author(name="b")),
     "key": (lambda: Author(pk=1, name="a"), lambda: Author(pk=2, name="b")),
-    "null": (lambda: Author(name="a", born=None), lambda: Author(name="b", born=None)),
+    "null": (
+        lambda: Author(name="a", born=None),
+        lambda: Author(name="b", born=datetime.date(2026, 1, 1)),
+    ),
     "kinds": (
         lambda: Review(
             book_id=1, stars=1, length=datetime.timedelta(1), at=datetime.time(1, 2), text="%s"
@@ -56,10 +60,6 @@ SAME: dict[str, tuple[Make, Make]] = {
 
 #: What is compiled by Django, or has a text of its own.
 OTHER: dict[str, tuple[Make, Make]] = {
-    "null_or_not": (
-        lambda: Author(name="a", born=None),
-        lambda: Author(name="a", born=datetime.date(2026, 1, 1)),
-    ),
     "key_or_not": (lambda: Author(name="a"), lambda: Author(pk=1, name="a")),
     "model": (lambda: Author(name="a"), lambda: Shop(pk=1, stock=1)),
     "function": (lambda: Author(name=Upper(Value("a"))), lambda: Author(name=Value("a"))),
@@ -306,3 +306,79 @@ def test_it_can_be_turned_off(database: str) -> None:
             m.Author.create(name=name)
     assert len(made) == 2
     assert connections[database].vendor == "sqlite"
+
+
+@isolate_apps("tests.library")
+@on_sqlite
+@pytest.mark.parametrize("first", ["none", "sql", "now", "a"])
+def test_fields_that_make_something_else_of_a_value(database: str, first: str) -> None:
+    class Turned(models.CharField):
+        def get_db_prep_save(self, value: Any, connection: Any) -> Any:
+            made = {"none": None, "sql": Upper(Value("b")), "now": Now()}
+            return made.get(value, value)
+
+    class Card(models.Model):
+        name = Turned(max_length=5, null=True)
+        pages = models.IntegerField()
+
+        class Meta:
+            app_label = "library"
+
+    texts = Texts()
+    for value in (first, "none", "sql", "now", "a", "none", "b", "sql"):
+        card = Card(name=value, pages=1)
+        assert found_by(texts, inserting(card, database)) == django_makes(inserting(card, database))
+
+
+def test_queries_of_other_classes_and_with_other_attributes() -> None:
+    class Marked(InsertQuery):
+        pass
+
+    compiler = inserting(Author(name="a"), "default")
+    assert insert_shape_of(compiler) is not None
+    compiler.query.hint = "other"
+    assert insert_shape_of(compiler) is None
+    compiler = inserting(Author(name="a"), "default")
+    compiler.query.__class__ = Marked
+    assert insert_shape_of(compiler) is None
+
+
+@on_sqlite
+def test_columns_have_an_order(database: str) -> None:
+    texts = Texts()
+    for _ in range(2):
+        for turned in (False, True):
+            compiler, other = (inserting(Author(name="a"), database) for _ in range(2))
+            if turned:
+                compiler.query.fields.reverse()
+                other.query.fields.reverse()
+            assert found_by(texts, compiler) == django_makes(other)
+
+
+@on_sqlite
+@pytest.mark.parametrize("name", SAME)
+def test_what_is_told_by_its_address_is_kept(database: str, name: str) -> None:
+    """Else something else could be there one day."""
+    texts = Texts()
+    found_by(texts, inserting(SAME[name][0](), database))
+    ((key, text),) = texts._known.items()
+    addresses = {part for part in key if type(part) is int and part > 1 << 20}
+    assert addresses
+    assert addresses <= {id(field) for field in text._fields}
+
+
+@on_sqlite
+def test_compilers_of_others_make_every_text(database: str) -> None:
+    class Own(SQLInsertCompiler):
+        made = 0
+
+        def as_sql(self, *args: Any) -> Any:
+            Own.made += 1
+            return super().as_sql(*args)
+
+    configure(STORE="memory://")
+    for name in "abc":
+        query = inserting(Author(name=name), database).query
+        cached_class(Own)(query, connections[database], database).execute_sql()
+    assert Own.made == 3
+    assert Library(database).Author.count() == 3

@@ -13,8 +13,10 @@ import pytest
 from django.core.exceptions import EmptyResultSet
 from django.db import connections, models
 from django.db.models import F, Func, Q, QuerySet, Value
-from django.db.models.functions import Upper
+from django.db.models.expressions import CombinedExpression
+from django.db.models.functions import Now, Upper
 from django.db.models.sql.compiler import SQLUpdateCompiler
+from django.db.models.sql.constants import ROW_COUNT
 from django.db.models.sql.subqueries import UpdateQuery
 from django.test import override_settings
 from django.test.utils import isolate_apps
@@ -22,10 +24,12 @@ from django.test.utils import isolate_apps
 import querycache
 from querycache.assignments import Assigned
 from querycache.compiled import Texts
+from querycache.compiler import cached_class
 from querycache.state import transaction_of
 from querycache.write_shapes import update_shape_of
 from tests.compiled.asking import Choice, everywhere, on_sqlite, shown
 from tests.environment import configure
+from tests.library.models import Author
 from tests.shapes.dataset import UTC, Library, populate
 from tests.test_query_shapes import OneDatabase
 
@@ -33,6 +37,11 @@ Build = Callable[[Library], tuple["QuerySet[Any]", dict[str, Any]]]
 
 ONE_DAY = datetime.timedelta(days=1)
 NOON = datetime.datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+def _sum(**options: Any) -> CombinedExpression:
+    return CombinedExpression(F("pages"), "+", Value(1), **options)
+
 
 SAME: dict[str, tuple[Build, Build]] = {
     "every_row": (
@@ -180,6 +189,17 @@ OTHER: dict[str, tuple[Build, Build]] = {
     "function": (
         lambda m: (m.Book.filter(pk=1), {"title": Upper("title")}),
         lambda m: (m.Book.filter(pk=1), {"title": Func("title", function="LOWER")}),
+    ),
+    "kind_of_sum": (
+        lambda m: (m.Book.filter(pk=1), {"pages": _sum(output_field=models.DecimalField())}),
+        lambda m: (m.Book.filter(pk=1), {"pages": _sum()}),
+    ),
+    "kind_of_value": (
+        lambda m: (
+            m.Book.filter(pk=1),
+            {"pages": F("pages") + Value(1, output_field=models.DecimalField())},
+        ),
+        lambda m: (m.Book.filter(pk=1), {"pages": F("pages") + Value(1)}),
     ),
     "column": (
         lambda m: (m.Book.filter(pk=1), {"pages": F("id")}),
@@ -377,11 +397,12 @@ def test_fields_with_placeholders_of_their_own(database: str) -> None:
 
 @isolate_apps("tests.library")
 @on_sqlite
-@pytest.mark.parametrize("first", ["none", "sql", "a"])
+@pytest.mark.parametrize("first", ["none", "sql", "now", "a"])
 def test_fields_that_make_something_else_of_a_value(database: str, first: str) -> None:
     class Turned(models.CharField):
         def get_db_prep_save(self, value: Any, connection: Any) -> Any:
-            return {"none": None, "sql": Upper(Value("b"))}.get(value, value)
+            made = {"none": None, "sql": Upper(Value("b")), "now": Now()}
+            return made.get(value, value)
 
     class Card(models.Model):
         name = Turned(max_length=5, null=True)
@@ -396,7 +417,7 @@ def test_fields_that_make_something_else_of_a_value(database: str, first: str) -
         return query.get_compiler(database)
 
     texts = Texts()
-    for value in (first, "none", "sql", "a", "none", "b", "sql"):
+    for value in (first, "none", "sql", "now", "a", "none", "b", "sql"):
         compiler = compiler_for(value)
         found = texts.compile(compiler, compiler.as_sql, update_shape_of)
         assert found == compiler_for(value).as_sql()
@@ -429,3 +450,49 @@ def test_it_can_be_turned_off(database: str) -> None:
         for name in "ab":
             m.Author.filter(pk=1).update(name=name)
     assert len(made) == 2
+
+
+def test_queries_of_other_classes_and_with_other_attributes() -> None:
+    class Marked(UpdateQuery):
+        pass
+
+    m = Library("default")
+    compiler = updating(m, lambda m: (m.Author.filter(pk=1), {"name": "a"}))
+    assert update_shape_of(compiler) is not None
+    compiler.query.hint = "other"
+    assert update_shape_of(compiler) is None
+    query: Any = m.Author.filter(pk=1).query.chain(Marked)
+    query.add_update_values({"name": "a"})
+    assert update_shape_of(query.get_compiler("default")) is None
+
+
+@on_sqlite
+@pytest.mark.parametrize("name", SAME)
+def test_what_is_told_by_its_address_is_kept(database: str, name: str) -> None:
+    """Else something else could be there one day."""
+    texts = Texts()
+    found_by(texts, Library(database), SAME[name][0])
+    ((key, text),) = texts._known.items()
+    addresses = {part for part in key if type(part) is int and part > 1 << 20}
+    assert addresses
+    assert addresses <= {id(field) for field in text._fields}
+
+
+@on_sqlite
+def test_compilers_of_others_make_every_text(database: str) -> None:
+    class Own(SQLUpdateCompiler):
+        made = 0
+
+        def as_sql(self, *args: Any) -> Any:
+            Own.made += 1
+            return super().as_sql(*args)
+
+    configure(STORE="memory://")
+    m = Library(database)
+    m.Author.create(name="a")
+    for name in "bcd":
+        query: Any = UpdateQuery(Author)
+        query.add_update_values({"name": name})
+        cached_class(Own)(query, connections[database], database).execute_sql(ROW_COUNT)
+    assert Own.made == 3
+    assert m.Author.get().name == "d"
