@@ -190,6 +190,10 @@ OTHER: dict[str, tuple[Build, Build]] = {
         lambda m: (m.Book.filter(pk=1), {"title": Upper("title")}),
         lambda m: (m.Book.filter(pk=1), {"title": Func("title", function="LOWER")}),
     ),
+    "column_of_a_sum": (
+        lambda m: (m.Book.filter(pk=1), {"pages": F("pages") + 1}),
+        lambda m: (m.Book.filter(pk=1), {"price": F("pages") + 1}),
+    ),
     "kind_of_sum": (
         lambda m: (m.Book.filter(pk=1), {"pages": _sum(output_field=models.DecimalField())}),
         lambda m: (m.Book.filter(pk=1), {"pages": _sum()}),
@@ -493,6 +497,7 @@ def test_compilers_of_others_make_every_text(database: str) -> None:
     for name in "bcd":
         query: Any = UpdateQuery(Author)
         query.add_update_values({"name": name})
-        cached_class(Own)(query, connections[database], database).execute_sql(ROW_COUNT)
+        compiler: Any = cached_class(Own)(query, connections[database], database)
+        compiler.execute_sql(ROW_COUNT)
     assert Own.made == 3
     assert m.Author.get().name == "d"
