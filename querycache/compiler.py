@@ -22,7 +22,7 @@ from django.db.models.sql.compiler import (
 from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
 
 from querycache.ahead import Ahead, announce_ahead
-from querycache.compiled import Selecting, compiles_as_django
+from querycache.compiled import Selecting, Texts, compiles_as_django
 from querycache.reading import Read
 from querycache.reads import read
 from querycache.runtime import runtime
@@ -31,8 +31,6 @@ from querycache.switch import reads_enabled
 from querycache.write_shapes import insert_shape_of, update_shape_of
 
 if TYPE_CHECKING:
-    from querycache.transactions import Transaction
-
     _Base = SQLCompiler
     _InsertBase = SQLInsertCompiler
     _UpdateBase = SQLUpdateCompiler
@@ -212,18 +210,21 @@ class WriteMixin(CachedMixin):
 
     def as_sql(self, *args: Any, **kwargs: Any) -> Any:
         # Not where somebody only wants to see the text.
-        if not local.writing or runtime.current is None:
+        if args or kwargs or not local.writing or runtime.current is None:
             return super().as_sql(*args, **kwargs)
         transaction = transaction_of(self.connection)
-        found = self._compile(transaction, *args, **kwargs)
+        texts = transaction.texts if self.is_stock else None
+        make = super().as_sql
+        found: Any = make() if texts is None else self._reuse(texts, make)
         # An INSERT may be several; those are announced one by one.
         only = found[0] if type(found) is list and len(found) == 1 else found
         if local.ahead is None and type(only) is tuple:
             local.ahead = announce_ahead(transaction, *only)
         return found
 
-    def _compile(self, transaction: Transaction, *args: Any, **kwargs: Any) -> Any:
-        return super().as_sql(*args, **kwargs)
+    def _reuse(self, texts: Texts, make: Callable[[], Any]) -> Any:
+        """Return what Django makes, of a text that was made before if there is one."""
+        return make()
 
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
         return _writing(super().execute_sql, args, kwargs)
@@ -251,12 +252,10 @@ def _writing(execute: Callable[..., Any], args: Any, kwargs: Any) -> Any:
 class UpdateMixin(WriteMixin, _UpdateBase):
     """Has texts used again, and keeps the SELECT that an UPDATE runs away from the cache."""
 
-    def _compile(self, transaction: Transaction, *args: Any, **kwargs: Any) -> Any:
-        texts = transaction.texts if self.is_stock else None
-        make = super(WriteMixin, self).as_sql
+    def _reuse(self, texts: Texts, make: Callable[[], Any]) -> Any:
         # Not where columns are to be returned, which the shape of a query does not tell.
-        if texts is None or getattr(self, "returning_fields", None) or args or kwargs:
-            return make(*args, **kwargs)
+        if getattr(self, "returning_fields", None):
+            return make()
         return texts.compile(self, make, update_shape_of)
 
     def pre_sql_setup(self, *args: Any, **kwargs: Any) -> Any:
@@ -270,11 +269,9 @@ class UpdateMixin(WriteMixin, _UpdateBase):
 class InsertMixin(WriteMixin, _InsertBase):
     """Has texts of one row used again."""
 
-    def _compile(self, transaction: Transaction, *args: Any, **kwargs: Any) -> Any:
-        texts = transaction.texts if self.is_stock else None
-        make = super(WriteMixin, self).as_sql
-        if texts is None or len(self.query.objs) != 1 or args or kwargs:
-            return make(*args, **kwargs)
+    def _reuse(self, texts: Texts, make: Callable[[], Any]) -> Any:
+        if len(self.query.objs) != 1:
+            return make()
 
         def only() -> tuple[str, Any]:
             ((sql, params),) = make()

@@ -138,6 +138,7 @@ def run(
 
     try:
         results = Results(_load(project, world, course, out))
+        # Once before it counts, since it imports as well.
         _forget_everything()
         report.say(out, f"Starting {2 * processes} processes, half of them without querycache ...")
         with (

@@ -63,10 +63,10 @@ def fresh(compiler: Any) -> Any:
 
 
 @contextmanager
-def compilations() -> Iterator[list[str]]:
-    """Collect the models whose queries Django compiles in the block."""
+def compilations(kind: type[SQLCompiler] = SQLCompiler) -> Iterator[list[str]]:
+    """Collect the models whose queries a compiler of Django's compiles in the block."""
     made: list[str] = []
-    as_sql = SQLCompiler.as_sql
+    as_sql: Any = kind.as_sql
 
     def noting(self: Any, *args: Any, **kwargs: Any) -> Any:
         made.append(repr(self.query.model))
@@ -75,7 +75,7 @@ def compilations() -> Iterator[list[str]]:
     # The library tells Django's own methods by their module.
     noting.__module__ = SQLCompiler.__module__
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SQLCompiler, "as_sql", noting)
+        patch.setattr(kind, "as_sql", noting)
         yield made
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import datetime
 import itertools
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,7 +21,8 @@ from querycache.assignments import Assigned
 from querycache.compiled import Texts
 from querycache.compiler import cached_class
 from querycache.write_shapes import insert_shape_of
-from tests.compiled.asking import everywhere, on_sqlite, shown
+from tests.compiled.asking import compilations, everywhere, on_sqlite, shown
+from tests.compiled.fields import TURNED, Turned, Wrapped
 from tests.environment import configure
 from tests.library.models import Author, Book, Chapter, Review, Shop, Thing
 from tests.shapes.dataset import UTC, Library
@@ -100,23 +100,6 @@ def django_makes(compiler: Any) -> Any:
     return told(compiler.as_sql(), compiler)
 
 
-@contextmanager
-def compilations() -> Iterator[list[Any]]:
-    """Collect the INSERTs that Django compiles in the block."""
-    made: list[Any] = []
-    as_sql: Any = SQLInsertCompiler.as_sql
-
-    def noting(self: Any) -> Any:
-        made.append(self.query)
-        return as_sql(self)
-
-    # The library tells Django's own methods by their module.
-    noting.__module__ = SQLInsertCompiler.__module__
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SQLInsertCompiler, "as_sql", noting)
-        yield made
-
-
 @everywhere
 @pytest.mark.parametrize("returned", [True, False])
 @pytest.mark.parametrize("name", SAME)
@@ -125,7 +108,7 @@ def test_one_text_for_all_values(database: str, name: str, returned: bool) -> No
         texts = Texts()
         first = inserting(one(), database, returned=returned)
         assert found_by(texts, first) == django_makes(inserting(one(), database, returned=returned))
-        with compilations() as made:
+        with compilations(SQLInsertCompiler) as made:
             found = found_by(texts, inserting(other(), database, returned=returned))
         assert found == django_makes(inserting(other(), database, returned=returned))
         assert made == []
@@ -182,7 +165,7 @@ def test_creating_compiles_once(database: str) -> None:
     configure(STORE="memory://")
     m = Library(database)
     m.Author.create(name="a")
-    with compilations() as made:
+    with compilations(SQLInsertCompiler) as made:
         for name in "bcd":
             m.Author.create(name=name)
     assert made == []
@@ -195,7 +178,7 @@ def test_several_rows_are_left_to_django(database: str) -> None:
     m = Library(database)
     m.Author.create(name="a")
     for _ in range(2):
-        with compilations() as made:
+        with compilations(SQLInsertCompiler) as made:
             m.Author.bulk_create([Author(name="b"), Author(name="c")])
         assert len(made) == 1
     assert sorted(m.Author.values_list("name", flat=True)) == list("abbcc")
@@ -244,16 +227,9 @@ def test_columns_with_defaults_of_the_database(database: str) -> None:
 
 @isolate_apps("tests.library")
 @on_sqlite
-def test_fields_with_placeholders_of_their_own(database: str) -> None:
-    class Wrapped(models.CharField):
-        said = "upper"
-
-        def get_placeholder(self, value: Any, compiler: Any, connection: Any) -> str:
-            return f"{self.said}(%s)"
-
-        def get_placeholder_sql(self, value: Any, compiler: Any, connection: Any) -> Any:
-            return f"{self.said}(%s)", [value]
-
+def test_fields_with_placeholders_of_their_own(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Card(models.Model):
         name = Wrapped(max_length=5)
 
@@ -262,7 +238,7 @@ def test_fields_with_placeholders_of_their_own(database: str) -> None:
 
     texts = Texts()
     for said in ("upper", "lower"):
-        Wrapped.said = said
+        monkeypatch.setattr(Wrapped, "said", said)
         ((sql, _),), _ = found_by(texts, inserting(Card(name="a"), database))
         assert said in sql
 
@@ -301,22 +277,16 @@ def test_verify_compares(database: str, raises: bool, monkeypatch: pytest.Monkey
 def test_it_can_be_turned_off(database: str) -> None:
     configure(STORE="memory://", REUSE_SQL=False)
     m = Library(database)
-    with compilations() as made:
+    with compilations(SQLInsertCompiler) as made:
         for name in "ab":
             m.Author.create(name=name)
     assert len(made) == 2
-    assert connections[database].vendor == "sqlite"
 
 
 @isolate_apps("tests.library")
 @on_sqlite
-@pytest.mark.parametrize("first", ["none", "sql", "now", "a"])
+@pytest.mark.parametrize("first", TURNED)
 def test_fields_that_make_something_else_of_a_value(database: str, first: str) -> None:
-    class Turned(models.CharField):
-        def get_db_prep_save(self, value: Any, connection: Any) -> Any:
-            made = {"none": None, "sql": Upper(Value("b")), "now": Now()}
-            return made.get(value, value)
-
     class Card(models.Model):
         name = Turned(max_length=5, null=True)
         pages = models.IntegerField()
@@ -325,7 +295,7 @@ def test_fields_that_make_something_else_of_a_value(database: str, first: str) -
             app_label = "library"
 
     texts = Texts()
-    for value in (first, "none", "sql", "now", "a", "none", "b", "sql"):
+    for value in (first, *TURNED, "none", "b", "sql"):
         card = Card(name=value, pages=1)
         assert found_by(texts, inserting(card, database)) == django_makes(inserting(card, database))
 

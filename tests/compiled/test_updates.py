@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from decimal import Decimal
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.core.exceptions import EmptyResultSet
 from django.db import connections, models
-from django.db.models import F, Func, Q, QuerySet, Value
-from django.db.models.expressions import CombinedExpression
-from django.db.models.functions import Now, Upper
+from django.db.models import F
 from django.db.models.sql.compiler import SQLUpdateCompiler
 from django.db.models.sql.constants import ROW_COUNT
 from django.db.models.sql.subqueries import UpdateQuery
@@ -27,217 +21,13 @@ from querycache.compiled import Texts
 from querycache.compiler import cached_class
 from querycache.state import transaction_of
 from querycache.write_shapes import update_shape_of
-from tests.compiled.asking import Choice, everywhere, on_sqlite, shown
+from tests.compiled.asking import compilations, everywhere, on_sqlite, shown
+from tests.compiled.fields import TURNED, Turned, Wrapped
+from tests.compiled.updates import NOON, OTHER, SAME, Build
 from tests.environment import configure
 from tests.library.models import Author
-from tests.shapes.dataset import UTC, Library, populate
+from tests.shapes.dataset import Library, populate
 from tests.test_query_shapes import OneDatabase
-
-Build = Callable[[Library], tuple["QuerySet[Any]", dict[str, Any]]]
-
-ONE_DAY = datetime.timedelta(days=1)
-NOON = datetime.datetime(2026, 1, 2, 12, tzinfo=UTC)
-
-
-def _sum(**options: Any) -> CombinedExpression:
-    return CombinedExpression(F("pages"), "+", Value(1), **options)
-
-
-SAME: dict[str, tuple[Build, Build]] = {
-    "every_row": (
-        lambda m: (m.Book.all(), {"pages": 1}),
-        lambda m: (m.Book.all(), {"pages": 2}),
-    ),
-    "by_key": (
-        lambda m: (m.Book.filter(pk=1), {"pages": 1, "title": "a"}),
-        lambda m: (m.Book.filter(pk=2), {"pages": 2, "title": "b"}),
-    ),
-    "kinds": (
-        lambda m: (
-            m.Book.filter(pk=1),
-            {
-                "price": Decimal("1.50"),
-                "published": NOON,
-                "isbn": uuid.UUID(int=1),
-                "in_print": True,
-            },
-        ),
-        lambda m: (
-            m.Book.filter(pk=2),
-            {
-                "price": Decimal("2.25"),
-                "published": NOON + ONE_DAY,
-                "isbn": uuid.UUID(int=2),
-                "in_print": False,
-            },
-        ),
-    ),
-    "more_kinds": (
-        lambda m: (
-            m.Review.filter(pk=1),
-            {"length": ONE_DAY, "at": datetime.time(1, 2), "text": ""},
-        ),
-        lambda m: (
-            m.Review.filter(pk=2),
-            {"length": 2 * ONE_DAY, "at": datetime.time(3, 4, 5, 6), "text": "%s"},
-        ),
-    ),
-    "json": (
-        lambda m: (m.Book.filter(pk=1), {"extra": {"a": [1]}}),
-        lambda m: (m.Book.filter(pk=2), {"extra": {"b": None}}),
-    ),
-    "numbers": (
-        lambda m: (m.Thing.filter(pk=1), {"ratio": 1.5, "address": "::1", "number": 2**40}),
-        lambda m: (m.Thing.filter(pk=2), {"ratio": -2.5, "address": "127.0.0.1", "number": 1}),
-    ),
-    "choice": (
-        lambda m: (m.Author.filter(pk=1), {"name": Choice.ONE}),
-        lambda m: (m.Author.filter(pk=2), {"name": Choice.TWO}),
-    ),
-    "relation": (
-        lambda m: (m.Book.filter(author=1), {"publisher_id": 1}),
-        lambda m: (m.Book.filter(author=2), {"publisher_id": 2}),
-    ),
-    "null": (
-        lambda m: (m.Book.filter(pk=1), {"publisher": None, "published": None, "pages": 1}),
-        lambda m: (m.Book.filter(pk=2), {"publisher": None, "published": None, "pages": 2}),
-    ),
-    "sum": (
-        lambda m: (m.Book.filter(pk=1), {"pages": F("pages") + 1}),
-        lambda m: (m.Book.filter(pk=2), {"pages": F("pages") + 2}),
-    ),
-    "sums": (
-        lambda m: (m.Book.filter(pk=1), {"pages": 3 * (F("pages") - F("id")) % 7, "title": "a"}),
-        lambda m: (m.Book.filter(pk=2), {"pages": 5 * (F("pages") - F("id")) % 9, "title": "b"}),
-    ),
-    "sum_of_decimals": (
-        lambda m: (m.Book.filter(pk=1), {"price": F("price") + Decimal("0.5")}),
-        lambda m: (m.Book.filter(pk=2), {"price": F("price") + Decimal("1.25")}),
-    ),
-    "conditions": (
-        lambda m: (m.Book.filter(Q(pk__in=[1, 2]) | Q(title__contains="a")), {"pages": 1}),
-        lambda m: (m.Book.filter(Q(pk__in=[3, 4]) | Q(title__contains="%")), {"pages": 1}),
-    ),
-    "subquery": (
-        lambda m: (m.Book.filter(author__in=m.Author.filter(name="a"), pages=1), {"pages": 2}),
-        lambda m: (m.Book.filter(author__in=m.Author.filter(name="b"), pages=3), {"pages": 4}),
-    ),
-    "composite_key": (
-        lambda m: (m.Chapter.filter(book_id=1, number=2), {"title": "a"}),
-        lambda m: (m.Chapter.filter(book_id=3, number=4), {"title": "b"}),
-    ),
-    "inherited": (
-        lambda m: (m.Shop.filter(place_ptr=1), {"stock": 1}),
-        lambda m: (m.Shop.filter(place_ptr=2), {"stock": 2}),
-    ),
-}
-
-#: Pairs that have texts of their own, or are left to Django.
-OTHER: dict[str, tuple[Build, Build]] = {
-    "null_or_not": (
-        lambda m: (m.Book.filter(pk=1), {"published": None}),
-        lambda m: (m.Book.filter(pk=1), {"published": NOON}),
-    ),
-    "columns": (
-        lambda m: (m.Book.filter(pk=1), {"pages": 1}),
-        lambda m: (m.Book.filter(pk=1), {"price": 1}),
-    ),
-    "order_of_columns": (
-        lambda m: (m.Book.filter(pk=1), {"pages": 1, "price": 1}),
-        lambda m: (m.Book.filter(pk=1), {"price": 1, "pages": 1}),
-    ),
-    "conditions": (
-        lambda m: (m.Book.filter(pk=1), {"pages": 1}),
-        lambda m: (m.Book.filter(pk__gt=1), {"pages": 1}),
-    ),
-    "no_condition": (
-        lambda m: (m.Book.all(), {"pages": 1}),
-        lambda m: (m.Book.filter(pk=1), {"pages": 1}),
-    ),
-    "longer_list": (
-        lambda m: (m.Book.filter(pk__in=[1]), {"pages": 1}),
-        lambda m: (m.Book.filter(pk__in=[1, 2]), {"pages": 1}),
-    ),
-    "no_row": (
-        lambda m: (m.Book.filter(pk__in=[1]), {"pages": 1}),
-        lambda m: (m.Book.filter(pk__in=[]), {"pages": 1}),
-    ),
-    "number_out_of_range": (
-        lambda m: (m.Book.filter(pages=1), {"pages": 1}),
-        lambda m: (m.Book.filter(pages=2**70), {"pages": 1}),
-    ),
-    "operator": (
-        lambda m: (m.Book.filter(pk=1), {"pages": F("pages") + 1}),
-        lambda m: (m.Book.filter(pk=1), {"pages": F("pages") - 1}),
-    ),
-    "sides": (
-        lambda m: (m.Book.filter(pk=1), {"pages": F("pages") - 1}),
-        lambda m: (m.Book.filter(pk=1), {"pages": 1 - F("pages")}),
-    ),
-    "operand": (
-        lambda m: (m.Book.filter(pk=1), {"pages": F("pages") - F("id")}),
-        lambda m: (m.Book.filter(pk=1), {"pages": F("id") - F("pages")}),
-    ),
-    "kind_of_operand": (
-        lambda m: (m.Thing.filter(pk=1), {"ratio": F("ratio") + 1}),
-        lambda m: (m.Thing.filter(pk=1), {"ratio": F("number") + 1.5}),
-    ),
-    "object": (
-        lambda m: (m.Book.filter(pk=1), {"author": m.Author.model(pk=1)}),
-        lambda m: (m.Book.filter(pk=1), {"author": m.Author.model(pk=2)}),
-    ),
-    "function": (
-        lambda m: (m.Book.filter(pk=1), {"title": Upper("title")}),
-        lambda m: (m.Book.filter(pk=1), {"title": Func("title", function="LOWER")}),
-    ),
-    "column_of_a_sum": (
-        lambda m: (m.Book.filter(pk=1), {"pages": F("pages") + 1}),
-        lambda m: (m.Book.filter(pk=1), {"price": F("pages") + 1}),
-    ),
-    "kind_of_sum": (
-        lambda m: (m.Book.filter(pk=1), {"pages": _sum(output_field=models.DecimalField())}),
-        lambda m: (m.Book.filter(pk=1), {"pages": _sum()}),
-    ),
-    "kind_of_value": (
-        lambda m: (
-            m.Book.filter(pk=1),
-            {"pages": F("pages") + Value(1, output_field=models.DecimalField())},
-        ),
-        lambda m: (m.Book.filter(pk=1), {"pages": F("pages") + Value(1)}),
-    ),
-    "column": (
-        lambda m: (m.Book.filter(pk=1), {"pages": F("id")}),
-        lambda m: (m.Book.filter(pk=1), {"pages": F("pages")}),
-    ),
-    "value": (
-        lambda m: (m.Book.filter(pk=1), {"pages": Value(1)}),
-        lambda m: (m.Book.filter(pk=1), {"pages": Value(2)}),
-    ),
-    "joined": (
-        lambda m: (m.Book.filter(author__name="a"), {"pages": 1}),
-        lambda m: (m.Book.filter(author__name="b"), {"pages": 1}),
-    ),
-    "order": (
-        lambda m: (m.Book.filter(pages__gt=1).order_by("pk"), {"pages": 1}),
-        lambda m: (m.Book.filter(pages__gt=1).order_by("-pk"), {"pages": 1}),
-    ),
-    "extra": (
-        lambda m: (m.Book.extra(where=["pages > %s"], params=[1]), {"pages": 1}),
-        lambda m: (m.Book.extra(where=["pages > %s"], params=[2]), {"pages": 1}),
-    ),
-    "bytes": (
-        lambda m: (m.Thing.filter(pk=1), {"data": b"a"}),
-        lambda m: (m.Thing.filter(pk=2), {"data": b"b"}),
-    ),
-    "parent": (
-        lambda m: (m.Shop.filter(place_ptr=1), {"stock": 1, "name": "a"}),
-        lambda m: (m.Shop.filter(place_ptr=1), {"stock": 1}),
-    ),
-    "model": (
-        lambda m: (m.Author.filter(pk=1), {"name": "a"}),
-        lambda m: (m.Genre.filter(pk=1), {"name": "a"}),
-    ),
-}
 
 
 def updating(m: Library, build: Build) -> Any:
@@ -266,23 +56,6 @@ def django_makes(m: Library, build: Build) -> Any:
     return made_by(updating(m, build).as_sql)
 
 
-@contextmanager
-def compilations() -> Iterator[list[Any]]:
-    """Collect the UPDATEs that Django compiles in the block."""
-    made: list[Any] = []
-    as_sql: Any = SQLUpdateCompiler.as_sql
-
-    def noting(self: Any) -> Any:
-        made.append(self.query)
-        return as_sql(self)
-
-    # The library tells Django's own methods by their module.
-    noting.__module__ = SQLUpdateCompiler.__module__
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SQLUpdateCompiler, "as_sql", noting)
-        yield made
-
-
 @everywhere
 @pytest.mark.parametrize("name", SAME)
 def test_one_text_for_all_values(database: str, name: str) -> None:
@@ -290,7 +63,7 @@ def test_one_text_for_all_values(database: str, name: str) -> None:
     for one, other in (SAME[name], reversed(SAME[name])):
         texts = Texts()
         assert found_by(texts, m, one) == django_makes(m, one)
-        with compilations() as made:
+        with compilations(SQLUpdateCompiler) as made:
             found = found_by(texts, m, other)
         assert found == django_makes(m, other)
         assert made == []
@@ -333,7 +106,7 @@ def test_saving_compiles_once(database: str) -> None:
     m = Library(database)
     author = m.Author.create(name="a")
     author.save(using=database)
-    with compilations() as made:
+    with compilations(SQLUpdateCompiler) as made:
         for name in "bcd":
             author.name = name
             author.save(using=database)
@@ -347,7 +120,7 @@ def test_what_only_shows_a_text_is_compiled_by_django(database: str) -> None:
     m = Library(database)
     m.Author.filter(pk=1).update(name="a")
     m.Author.filter(pk=1).update(name="b")
-    with compilations() as made:
+    with compilations(SQLUpdateCompiler) as made:
         updating(m, lambda m: (m.Author.filter(pk=1), {"name": "c"})).as_sql()
     assert len(made) == 1
 
@@ -374,16 +147,9 @@ def test_columns_that_are_returned(database: str) -> None:
 
 @isolate_apps("tests.library")
 @on_sqlite
-def test_fields_with_placeholders_of_their_own(database: str) -> None:
-    class Wrapped(models.CharField):
-        said = "upper"
-
-        def get_placeholder(self, value: Any, compiler: Any, connection: Any) -> str:
-            return f"{self.said}(%s)"
-
-        def get_placeholder_sql(self, value: Any, compiler: Any, connection: Any) -> Any:
-            return f"{self.said}(%s)", [value]
-
+def test_fields_with_placeholders_of_their_own(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Card(models.Model):
         name = Wrapped(max_length=5)
 
@@ -392,7 +158,7 @@ def test_fields_with_placeholders_of_their_own(database: str) -> None:
 
     texts = Texts()
     for said in ("upper", "lower"):
-        Wrapped.said = said
+        monkeypatch.setattr(Wrapped, "said", said)
         query = UpdateQuery(Card)
         query.add_update_values({"name": "a"})
         compiler = query.get_compiler(database)
@@ -401,13 +167,8 @@ def test_fields_with_placeholders_of_their_own(database: str) -> None:
 
 @isolate_apps("tests.library")
 @on_sqlite
-@pytest.mark.parametrize("first", ["none", "sql", "now", "a"])
+@pytest.mark.parametrize("first", TURNED)
 def test_fields_that_make_something_else_of_a_value(database: str, first: str) -> None:
-    class Turned(models.CharField):
-        def get_db_prep_save(self, value: Any, connection: Any) -> Any:
-            made = {"none": None, "sql": Upper(Value("b")), "now": Now()}
-            return made.get(value, value)
-
     class Card(models.Model):
         name = Turned(max_length=5, null=True)
         pages = models.IntegerField()
@@ -421,7 +182,7 @@ def test_fields_that_make_something_else_of_a_value(database: str, first: str) -
         return query.get_compiler(database)
 
     texts = Texts()
-    for value in (first, "none", "sql", "now", "a", "none", "b", "sql"):
+    for value in (first, *TURNED, "none", "b", "sql"):
         compiler = compiler_for(value)
         found = texts.compile(compiler, compiler.as_sql, update_shape_of)
         assert found == compiler_for(value).as_sql()
@@ -450,7 +211,7 @@ def test_it_can_be_turned_off(database: str) -> None:
     configure(STORE="memory://", REUSE_SQL=False)
     assert transaction_of(connections[database]).texts is None
     m = Library(database)
-    with compilations() as made:
+    with compilations(SQLUpdateCompiler) as made:
         for name in "ab":
             m.Author.filter(pk=1).update(name=name)
     assert len(made) == 2
