@@ -13,7 +13,16 @@ from querycache import stamps as protocol
 from querycache.stores.base import Store, StoreError, StoreInfo, StoreOptions
 from querycache.stores.redis_identity import Identity, literal
 from querycache.stores.redis_scripts import BEGIN, CLOCK, END, MOST_KEYS, SETTLE, TOUCH, Script
-from querycache.stores.redis_wire import Link, Whole, errors, number, pack, parse_info
+from querycache.stores.redis_wire import (
+    Link,
+    Whole,
+    errors,
+    number,
+    pack,
+    pack_step,
+    pack_write,
+    parse_info,
+)
 
 logger = logging.getLogger("querycache.redis")
 
@@ -59,10 +68,7 @@ class RedisCommands(Store):
         return stamps
 
     def write(self, entry: bytes, value: bytes, ttl: float | None) -> None:
-        if ttl is None:
-            command = pack(b"SET", entry, value)
-        else:
-            command = pack(b"SET", entry, value, b"PX", b"%d" % max(1, round(ttl * 1000)))
+        command = pack_write(entry, value, ttl)
         self._call(entry, Link.tell if self.defer else _store, command)
 
     def delete(self, entry: bytes) -> None:
@@ -123,8 +129,12 @@ class RedisCommands(Store):
     def _packed(self, script: Script, stamps: Sequence[bytes], token: bytes) -> tuple[bytes, Whole]:
         # The command, and the one for a server that does not know the script (yet, or any more).
         keys = (*self._stamp_keys(stamps), self._counter, self._identity.key)
-        rest = (b"%d" % len(keys), *keys, self._lease, token, os.urandom(16))
-        return pack(b"EVALSHA", script.digest, *rest), partial(pack, b"EVAL", script.text, *rest)
+        rest = (self._lease, token, os.urandom(protocol.NONCE_BYTES))
+        return pack_step(script.digest, keys, *rest), partial(_pack_whole, script, keys, *rest)
+
+
+def _pack_whole(script: Script, keys: Sequence[bytes], *rest: bytes) -> bytes:
+    return pack(b"EVAL", script.text, b"%d" % len(keys), *keys, *rest)
 
 
 def run(link: Link, command: bytes, whole: Whole) -> Any:

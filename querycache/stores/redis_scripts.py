@@ -23,14 +23,17 @@ from querycache.stamps import MOST_WRITING_BYTES
 # no string, and MSET replaces it: a foreign value under a stamp's key is mended like a damaged one.
 _START = """
 local time = redis.call('TIME')
-local micros = time[1] * 1000000 + time[2]
-local millis = math.floor(micros / 1000)
-local now = string.format('%016.0f', millis)
-local deadline = string.format('%016.0f', millis + ARGV[1])
+local micros = string.sub('000000000' .. time[1], -10) .. string.sub('00000' .. time[2], -6)
+local now = '000' .. string.sub(micros, 1, 13)
 local token, nonce = ARGV[2], ARGV[3]
 local count = #KEYS - 2
 local stamps = redis.call('MGET', unpack(KEYS))
 local changes = {}
+
+local function deadline()
+  return string.sub('000000' .. now + ARGV[1], -16)
+end
+
 local function set(key, value)
   local size = #changes
   changes[size + 1], changes[size + 2] = key, value
@@ -44,9 +47,12 @@ local function fresh()
     local last = stamps[count + 1]
     local sequence, era = micros, string.sub(nonce, 1, 8)
     if last and #last == 24 and string.find(string.sub(last, 1, 16), '^[0-8]%d+$') then
-      sequence, era = math.max(sequence, string.sub(last, 1, 16) + 1), string.sub(last, 17)
+      local before = string.sub(last, 1, 16)
+      if before >= sequence then
+        sequence = string.format('%016.0f', before + 1)
+      end
+      era = string.sub(last, 17)
     end
-    sequence = string.format('%016.0f', sequence)
     set(KEYS[count + 1], sequence .. era)
     fresh_stamp = 'S' .. sequence .. now .. era .. string.sub(nonce, 9)
   end
@@ -65,9 +71,9 @@ for i = 1, count do
   end
 end
 if alone then
-  local after = AFTER
+  local after, size = AFTER, #changes
   for i = 1, count do
-    set(KEYS[i], after)
+    changes[size + 2 * i - 1], changes[size + 2 * i] = KEYS[i], after
   end
   redis.call('MSET', unpack(changes))
   return 1
@@ -94,7 +100,7 @@ local function leases(stamp, without)
     for at = 2, #stamp, 32 do
       local owner, text = string.sub(stamp, at, at + 15), string.sub(stamp, at + 16, at + 31)
       if not string.find(text, '^%d+$') or text == '9999999999999999' then
-        text = deadline
+        text = deadline()
       end
       if not ends[owner] then
         all[#all + 1] = owner
@@ -119,7 +125,7 @@ local function put(kept, ends, owner)
   if not ends[owner] then
     kept[#kept + 1] = owner
   end
-  ends[owner] = deadline
+  ends[owner] = deadline()
 end
 
 local function writing(kept, ends)
@@ -261,7 +267,7 @@ def _alone(size: int, start: str, after: str) -> str:
     return _ALONE.replace("SIZE", str(size)).replace("START", start).replace("AFTER", after)
 
 
-BEGIN = _script(_BEGIN, "return 1\n", _alone(49, "'S'", "'W' .. token .. deadline"))
+BEGIN = _script(_BEGIN, "return 1\n", _alone(49, "'S'", "'W' .. token .. deadline()"))
 END = _script(_END, "return 1\n", _alone(33, "'W' .. token", "fresh()"))
 TOUCH = _script(_TOUCH, "return 1\n")
 SETTLE = _script(_SETTLE, "return answer\n")

@@ -32,6 +32,8 @@ __all__ = [
     "pack",
     "pack_read",
     "pack_stamps",
+    "pack_step",
+    "pack_write",
     "parse_info",
     "redis",
 ]
@@ -62,13 +64,58 @@ def pack_stamps(stamps: tuple[bytes, ...]) -> bytes:
 
 def pack_read(entry: bytes, stamps: tuple[bytes, ...]) -> bytes:
     """Return the command that fetches an entry and stamps."""
-    head = (2 + len(stamps), len(entry), entry, _pack_rest(stamps))
+    head = (2 + len(stamps), len(entry), entry, _pack_parts(stamps))
     return b"*%d\r\n$4\r\nMGET\r\n$%d\r\n%b\r\n%b" % head
 
 
 @lru_cache(maxsize=4096)
-def _pack_rest(stamps: tuple[bytes, ...]) -> bytes:
-    return pack(*stamps).partition(b"\r\n")[2]
+def _pack_parts(parts: tuple[bytes, ...]) -> bytes:
+    """Return parts of a command without their number."""
+    return pack(*parts).partition(b"\r\n")[2]
+
+
+def pack_write(entry: bytes, value: bytes, ttl: float | None) -> bytes:
+    """Return the command that stores an entry.
+
+    Args:
+        entry: its key.
+        value: what is stored.
+        ttl: for how many seconds; None: for ever.
+    """
+    count, rest = _pack_ttl(ttl)
+    head = (count, len(entry), entry, len(value), value, rest)
+    return b"*%d\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n%b" % head
+
+
+@lru_cache(maxsize=16)
+def _pack_ttl(ttl: float | None) -> tuple[int, bytes]:
+    # How many parts the command has with it.
+    if ttl is None:
+        return 3, b""
+    return 5, _pack_parts((b"PX", b"%d" % max(1, round(ttl * 1000))))
+
+
+def pack_step(
+    digest: bytes, keys: tuple[bytes, ...], lease: bytes, token: bytes, nonce: bytes
+) -> bytes:
+    """Return the command that runs a step of the protocol.
+
+    Args:
+        digest: of its script.
+        keys: that the script is given.
+        lease: how long it lasts, in ms.
+        token: of the writer.
+        nonce: random bytes.
+    """
+    head = (_pack_step(digest, keys, lease), len(token), token, len(nonce), nonce)
+    return b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n" % head
+
+
+@lru_cache(maxsize=4096)
+def _pack_step(digest: bytes, keys: tuple[bytes, ...], lease: bytes) -> bytes:
+    # All but the last two: who writes a row once does so again.
+    known = (b"EVALSHA", digest, b"%d" % len(keys), *keys, lease)
+    return b"*%d\r\n%b" % (len(known) + 2, pack(*known).partition(b"\r\n")[2])
 
 
 class Link:
