@@ -124,8 +124,13 @@ class QueryCache:
                     self.counters.near += 1
                 if stamps_now is not None:
                     return held, stamps_now
+            follower = None if near is None else near.follower
+            ticket = None if follower is None else follower.ticket()
             found = self.store.read(entry_key(self.entry_prefix, fingerprint), query.keys)
             entry, current = found[0], found[1:]
+            if follower is not None:
+                # The next one need not ask for them.
+                follower.note(ticket, query.keys, current)
             if entry is None:
                 return None, current
             if listed is not None:

@@ -341,6 +341,13 @@ def _decode_columns(data: bytes | memoryview) -> list[tuple[Any, ...]]:
     return rows
 
 
+def inflated_size(data: bytes | memoryview) -> int:
+    """Return how many bytes what `encode` wrote had before it was compressed, if it was."""
+    if data[0] != _DEFLATED:
+        return len(data)
+    return int.from_bytes(data[1 : 1 + _INFLATED_SIZE], "big")
+
+
 def _deflate(data: bytes) -> bytes:
     packed = zlib.compress(data, _LEVEL)
     size = 1 + _INFLATED_SIZE + len(packed)
@@ -351,7 +358,7 @@ def _deflate(data: bytes) -> bytes:
 
 def _inflate(data: bytes | memoryview) -> bytes:
     start = 1 + _INFLATED_SIZE
-    size = int.from_bytes(data[1:start], "big")
+    size = inflated_size(data)
     if size > MAX_INFLATED:
         raise Damaged("a length that is never written")
     inflater = zlib.decompressobj()

@@ -14,8 +14,6 @@ import decimal
 import ipaddress
 import uuid
 from collections.abc import Sequence
-from itertools import chain
-from sys import getsizeof
 from typing import Any
 
 from querycache import codec
@@ -26,19 +24,23 @@ from querycache.stores.base import Follower, Store
 
 Row = tuple[Any, ...]
 
-# Values that callers cannot change, so that all of them may get the same ones.
-_IMMUTABLE = frozenset(
-    {
-        *(type(None), bool, int, float, str, bytes, decimal.Decimal, uuid.UUID),
-        *(datetime.datetime, datetime.date, datetime.time, datetime.timedelta),
-        *(ipaddress.IPv4Address, ipaddress.IPv6Address),
-        *(ipaddress.IPv4Interface, ipaddress.IPv6Interface),
-        *(ipaddress.IPv4Network, ipaddress.IPv6Network),
-    }
-)
+# Values that callers cannot change, so that all of them may get the same ones → bytes that one
+# takes besides those of its encoded form, about.
+_IMMUTABLE: dict[type, int] = {
+    **dict.fromkeys((type(None), bool), 0),
+    **dict.fromkeys((float, datetime.datetime, datetime.date, datetime.time), 20),
+    **dict.fromkeys((int, datetime.timedelta), 28),
+    **dict.fromkeys((str, bytes), 48),
+    **dict.fromkeys((decimal.Decimal, uuid.UUID), 100),
+    **dict.fromkeys((ipaddress.IPv4Address, ipaddress.IPv6Address), 80),
+    **dict.fromkeys((ipaddress.IPv4Interface, ipaddress.IPv6Interface), 700),
+    **dict.fromkeys((ipaddress.IPv4Network, ipaddress.IPv6Network), 400),
+}
 
-# What a held result takes besides its rows.
+# What a held result takes besides its rows, a row besides its values, and the place of a value.
 _OVERHEAD = 500
+_ROW = 56
+_PLACE = 8
 
 
 class Held:
@@ -157,15 +159,13 @@ class NearCache:
             rows: the result.
             body: the same, encoded.
         """
-        cost = _OVERHEAD + len(fingerprint)
-        if {type(value) for value in chain.from_iterable(rows)} <= _IMMUTABLE:
-            held = Held(stamps, list(rows), None)
-            # Not the body's size, which may be compressed. Values that rows share count each time.
-            cost += sum(map(getsizeof, chain(rows, chain.from_iterable(rows))))
+        size = _size(rows)
+        if size is None:
+            held, size = Held(stamps, None, body), len(body)
         else:
-            held = Held(stamps, None, body)
-            cost += len(body)
-        self._held.put(fingerprint, held, cost)
+            # Of text and of large numbers the encoded form tells.
+            held, size = Held(stamps, list(rows), None), size + codec.inflated_size(body)
+        self._held.put(fingerprint, held, _OVERHEAD + len(fingerprint) + size)
 
     def empty(self) -> None:
         """Drop everything; what a forked child does first."""
@@ -178,3 +178,15 @@ class NearCache:
 
     def __len__(self) -> int:
         return len(self._held)
+
+
+def _size(rows: Sequence[Row]) -> int | None:
+    """Estimate the bytes that rows take besides text; None where callers could change a value."""
+    # To ask for the size of each value would take longer than to encode them all.
+    size = 0
+    try:
+        for column in zip(*rows, strict=True):
+            size += _PLACE + max([_IMMUTABLE[kind] for kind in set(map(type, column))])
+    except KeyError:
+        return None
+    return len(rows) * (_ROW + size)

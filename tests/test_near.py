@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import ipaddress
 import os
-from collections.abc import Iterator
+import tracemalloc
+import uuid
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.db import connections
 
 import querycache
-from querycache import install
+from querycache import codec, install
 from querycache.cache import QueryCache
 from querycache.near import NearCache
 from querycache.state import transaction_of
 from querycache.stores import open_store
+from querycache.stores.base import Follower
 from tests.environment import STORES, Environment, configure, elsewhere
 from tests.hooks import HookedStore
 from tests.library.models import Publisher
@@ -24,6 +28,8 @@ from tests.processes import Peer, Place
 from tests.servers import Unavailable, require
 
 STAMPS = b"s" * 49
+
+START, DAY = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC), datetime.timedelta(1)
 
 
 @pytest.fixture
@@ -150,6 +156,19 @@ class TestPush:
             while names(database) != [str(value)]:
                 pass
 
+    def test_a_result_from_the_store_makes_its_stamps_known(
+        self, pushed: QueryCache, database: str
+    ) -> None:
+        Publisher.objects.using(database).create(name="old")
+        self.know(pushed, database)
+        assert pushed.near is not None
+        pushed.near.empty()
+        _follower(pushed).forget(_stamp_keys(database))
+        names(database)
+        assert vars(pushed)["store"].calls == ["read"]
+        assert names(database) == ["old"]
+        assert vars(pushed)["store"].calls == ["read"]
+
     def know(self, cache: QueryCache, database: str) -> None:
         """Read until a hit asks nobody."""
         store = cache.store if not isinstance(cache.store, HookedStore) else cache.store.inner
@@ -162,12 +181,18 @@ class TestPush:
                 return
 
 
+def _follower(cache: QueryCache) -> Follower:
+    assert cache.near is not None
+    assert cache.near.follower is not None
+    return cache.near.follower
+
+
 def _stamp_keys(database: str) -> tuple[bytes, ...]:
     return transaction_of(connections[database]).database.stamp_keys({Publisher._meta.db_table})
 
 
 def test_callers_share_no_list(near: QueryCache) -> None:
-    near.near.put(b"f", STAMPS, [(1, "a"), (2, "b")], b"")  # type: ignore[union-attr]
+    near.near.put(b"f", STAMPS, [(1, "a"), (2, "b")], b"body")  # type: ignore[union-attr]
     held = near.near.get(b"f")  # type: ignore[union-attr]
     assert held is not None
     first = held.rows()
@@ -177,8 +202,6 @@ def test_callers_share_no_list(near: QueryCache) -> None:
 
 @pytest.mark.parametrize("value", [[1], {"a": 1}, bytearray(b"a"), (1, [2])])
 def test_values_that_can_be_changed_are_made_anew(near: QueryCache, value: Any) -> None:
-    from querycache import codec
-
     rows = [(value,)]
     near.near.put(b"f", STAMPS, rows, codec.encode(rows))  # type: ignore[union-attr]
     held = near.near.get(b"f")  # type: ignore[union-attr]
@@ -198,16 +221,44 @@ def test_values_that_cannot_be_changed_are_shared() -> None:
     assert held.rows()[0] is rows[0]
 
 
+def hold(near: NearCache, name: bytes, rows: list[tuple[Any, ...]]) -> None:
+    near.put(name, STAMPS, rows, codec.encode(rows, compress_above=100))
+
+
 def test_it_never_takes_more_than_its_size() -> None:
     near = NearCache(100_000)
     for number in range(1000):
-        near.put(b"%d" % number, STAMPS, [(number, "x" * 50)] * 10, bytes(600))
+        hold(near, b"%d" % number, [(number, "x" * 50)] * 10)
         assert near.used <= 100_000
     assert 10 < len(near) < 100
-    near.put(b"large", STAMPS, [("x" * 60_000,)], bytes(10))
-    assert near.get(b"large") is None
-    near.put(b"large", STAMPS, [([1],)], bytes(60_000))
-    assert near.get(b"large") is None
+    # However small they are when compressed; the last is held as it is encoded.
+    for value in ("x" * 60_000, b"x" * 60_000, 10**200_000, [os.urandom(60_000).hex()]):
+        hold(near, b"large", [(1, None), (2, value)])
+        assert near.get(b"large") is None
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda number: (number, f"name {number}", f"slug-{number}", None, True),
+        lambda number: (10**18 + number, 1.5 * number, decimal.Decimal(number) / 7),
+        lambda number: (START + number * DAY, (START + number * DAY).date(), DAY * number),
+        lambda number: (uuid.UUID(int=number << 70), f"é{number}" * 9, b"%d" % number * 9),
+        lambda number: (ipaddress.ip_address(number << 70), ipaddress.ip_address(number + 2**20)),
+        lambda number: (ipaddress.ip_interface(((number + 1) << 70, 64)), "x"),
+    ],
+)
+def test_what_results_take_is_estimated_well(make: Callable[[int], tuple[Any, ...]]) -> None:
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        rows = [make(number) for number in range(1000)]
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    near = NearCache(10_000_000)
+    hold(near, b"rows", rows)
+    assert 0.7 * taken < near.used < 1.5 * taken
 
 
 def test_explain_tells_of_what_is_held(near: QueryCache, database: str) -> None:

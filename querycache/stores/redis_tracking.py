@@ -4,8 +4,9 @@ The server is asked to tell, on a connection of its own, of every change of a ke
 stamps do (client tracking in broadcasting mode: https://redis.io/docs/latest/develop/reference/
 client-side-caching/). What was read of a stamp is then known until its change is told. Before each
 use the connection is looked at for messages. So what is known may be behind the server by as long
-as a message takes. A connection that is lost takes all that is known with it, and so does one over
-which nothing was heard for half a second.
+as a message takes. A connection that is lost takes all that is known with it. On one over which
+nothing was heard for half a second the server is asked whether it is still there, and nothing
+counts as known until it answers: what changed before has been told by then.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ class Tracking(Follower):
             return None
         with self._lock:
             self._hear()
+            if self._asked:
+                return None
             known = self._known
             try:
                 return [known[key] for key in keys]
@@ -171,8 +174,6 @@ class Tracking(Follower):
                     raise TimeoutError("the server is silent")
             elif now - self._heard_at > QUIET:
                 self._asked, self._asked_at = True, now
-                self._turn = object()
-                self._known = {}
                 self._socket.send(b"*1\r\n$4\r\nPING\r\n")
         except (OSError, Malformed) as error:
             self._lose(error)

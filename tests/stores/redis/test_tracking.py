@@ -143,6 +143,18 @@ def test_after_a_silence_nothing_is_known_until_the_server_answers(
     until(lambda: ask(store, STAMP) == follower.known([STAMP]))
 
 
+def test_what_was_known_before_a_silence_is_known_after_it(own: RedisServer, clock: Clock) -> None:
+    _, follower = following(own, STAMP, OTHER)
+    before = follower.known([OTHER])
+    clock.now += QUIET + 0.01
+    assert follower.known([OTHER]) is None
+    until(lambda: follower.known([OTHER]) is not None)
+    assert follower.known([OTHER]) == before
+    write(open_(own))
+    until(lambda: follower.known([STAMP]) is None)
+    assert follower.known([OTHER]) == before
+
+
 def test_a_server_that_never_answers_is_lost(own: RedisServer, clock: Clock) -> None:
     store, follower = following(own, STAMP)
     own.pause()
