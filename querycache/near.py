@@ -33,8 +33,8 @@ _IMMUTABLE: dict[type, int] = {
     **dict.fromkeys((str, bytes), 48),
     **dict.fromkeys((decimal.Decimal, uuid.UUID), 100),
     **dict.fromkeys((ipaddress.IPv4Address, ipaddress.IPv6Address), 80),
-    **dict.fromkeys((ipaddress.IPv4Interface, ipaddress.IPv6Interface), 700),
-    **dict.fromkeys((ipaddress.IPv4Network, ipaddress.IPv6Network), 400),
+    **dict.fromkeys((ipaddress.IPv4Interface, ipaddress.IPv6Interface), 380),
+    **dict.fromkeys((ipaddress.IPv4Network, ipaddress.IPv6Network), 380),
 }
 
 # What a held result takes besides its rows, a row besides its values, and the place of a value.

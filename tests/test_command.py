@@ -253,5 +253,5 @@ def test_in_a_project(project: Callable[..., subprocess.CompletedProcess[str]]) 
         assert "usage: manage.py querycache" in done.stderr
     done = project("querycache", "--help")
     assert done.returncode == 0
-    for action in ("status", "invalidate", "explain"):
+    for action in ("status", "invalidate", "explain", "advise"):
         assert action in done.stdout

@@ -1,9 +1,10 @@
-"""`manage.py querycache`: look at the cache, invalidate, explain a query."""
+"""`manage.py querycache`: look at the cache, invalidate, explain a query, advise."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from typing import Any
 
 from django.apps import apps
@@ -12,9 +13,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from querycache import journal
+from querycache import advice, journal
 from querycache.api import invalidate
-from querycache.cache import FAILURES
+from querycache.cache import FAILURES, QueryCache
 from querycache.catalogue import describe
 from querycache.conf import shown_store
 from querycache.eviction import concern
@@ -22,13 +23,17 @@ from querycache.explanation import explain
 from querycache.runtime import runtime
 from querycache.serving import Serving, trouble
 from querycache.state import transaction_of
+from querycache.stores.memory import MemoryStore
 from querycache.targets import aliases
+
+# What is printed with a line for each of its values begins so.
+_ON_LINES = ("catalogue ", "written", "advice")
 
 
 class Command(BaseCommand):
-    """Look at querycache, invalidate what it holds, or ask why a query is not cached."""
+    """Look at querycache, invalidate what it holds, ask why a query is not cached, or advise."""
 
-    help = "Show the state of querycache, invalidate cached results, or explain a query."
+    help = "Show the state of querycache, invalidate cached results, explain a query, or advise."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Define the subcommands."""
@@ -47,9 +52,12 @@ class Command(BaseCommand):
         why.add_argument("--using", default=DEFAULT_DB_ALIAS, help="alias of the database")
         why.add_argument("--order-by", nargs="*", default=[], help="fields to order by")
         why.add_argument("--limit", type=int, help="the first so many rows")
+        advise = actions.add_parser("advise", help="watch what is written, and say what to change")
+        advise.add_argument("--seconds", type=float, default=10.0, help="for how long; default: 10")
+        advise.add_argument("--using", help="alias of the database; default: all that are cached")
         adopt = actions.add_parser("adopt", help="have this store serve a database from now on")
         adopt.add_argument("--using", help="alias of the database; default: all that are cached")
-        for action in (status, drop, anew, why, adopt):
+        for action in (status, drop, anew, why, advise, adopt):
             action.add_argument("--json", action="store_true", help="print JSON for programs")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -66,7 +74,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(data, default=str))
             return
         for name, value in data.items():
-            between = f"\n{'':16}" if name.startswith("catalogue ") else ", "
+            between = f"\n{'':16}" if name.startswith(_ON_LINES) else ", "
             text = between.join(map(str, value)) if isinstance(value, list | tuple) else value
             self.stdout.write(f"{name.replace('_', ' '):>14}  {text}")
 
@@ -86,9 +94,7 @@ class Command(BaseCommand):
         try:
             info = cache.store.info()
         except FAILURES as error:
-            raise CommandError(
-                f"the store {shown_store(cache.config)} cannot be used: {error}"
-            ) from error
+            raise _unusable(cache, error) from error
         data: dict[str, Any] = {
             "mode": cache.config.mode,
             "consistency": cache.config.consistency,
@@ -148,6 +154,43 @@ class Command(BaseCommand):
         if installed.cache.breaker.down:
             raise CommandError(f"the store {shown_store(installed.cache.config)} did not answer")
 
+    def _advise(self, options: dict[str, Any]) -> dict[str, Any]:
+        installed = runtime.current
+        if installed is None:
+            raise CommandError("querycache is off, so there is nothing to advise on")
+        cache, seconds = installed.cache, options["seconds"]
+        if not 0 < seconds < math.inf:
+            raise CommandError(f"--seconds must be more than 0, not {seconds}")
+        if isinstance(cache.store, MemoryStore):
+            raise CommandError("the memory store is of one process, which sees no other's writes")
+        data: dict[str, Any] = {}
+        tables: list[advice.Observed] = []
+        try:
+            for alias in aliases(options["using"]):
+                database = transaction_of(connections[alias]).database
+                if installed.serves(connections[alias]) and not database.watch.private:
+                    data[f"served by {alias}"] = _server(connections[alias])
+                    tables += advice.tables_of(alias, database, installed.selection)
+            looks = advice.observe(cache.store, tables, seconds)
+            found = advice.of_tables(tables, seconds, looks, cache.store.clock().wall)
+            info = cache.store.info()
+        except LookupError as error:
+            raise CommandError(str(error)) from error
+        except FAILURES as error:
+            raise _unusable(cache, error) from error
+        found += advice.of_store(info)
+        if (concerned := concern(info, cache.config.ttl)) is not None:
+            found.append(f"{concerned.text} {concerned.hint}")
+        written = sorted(
+            (table.written for table in tables if table.written.writes),
+            key=lambda one: -one.writes,
+        )
+        data |= {"seconds": seconds, "looks": looks}
+        if options["json"]:
+            return data | {"written": [*map(dataclasses.asdict, written)], "advice": found}
+        lines = [f"{one.table} {one.writes} times, any row {one.whole} times" for one in written]
+        return data | {"written": lines or ["nothing"], "advice": found or ["nothing to change"]}
+
     def _explain(self, options: dict[str, Any]) -> dict[str, Any]:
         if options["model"].count(".") != 1:
             raise CommandError(f"{options['model']!r} is not of the form app.Model")
@@ -171,6 +214,10 @@ class Command(BaseCommand):
         return {
             name: value for name, value in dataclasses.asdict(found).items() if value is not None
         }
+
+
+def _unusable(cache: QueryCache, error: Exception) -> CommandError:
+    return CommandError(f"the store {shown_store(cache.config)} cannot be used: {error}")
 
 
 def _catalogue(connection: BaseDatabaseWrapper) -> dict[str, Any]:
