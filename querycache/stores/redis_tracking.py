@@ -81,9 +81,9 @@ class Tracking(Follower):
             if self._connection is None:
                 return
             self._hear()
-            # Any change since the ticket may be one of these, told before the answer came; and
-            # while the server is asked whether it is there, nobody knows what it has told.
-            if ticket is self._turn and not self._asked:
+            # Any change since the ticket may be one of these, told before the answer came. One that
+            # is told later takes away again what is noted now.
+            if ticket is self._turn:
                 for key, stamp in zip(keys, found, strict=True):
                     if stamp is not None and protocol.is_settled(stamp):
                         self._known[key] = stamp
