@@ -24,7 +24,6 @@ from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGL
 from querycache.ahead import Ahead, announce_ahead
 from querycache.compiled import Selecting, Texts, compiles_as_django
 from querycache.reading import Read
-from querycache.reads import read
 from querycache.runtime import runtime
 from querycache.state import transaction_of
 from querycache.switch import reads_enabled
@@ -138,21 +137,19 @@ class ReadMixin(CachedMixin):
         plan = database.plans.get(sql)
         if plan is None:
             plan = database.plan(transaction, sql, lambda: tables_of(self, sql))
-        if plan.reason is not None:
-            installed.cache.counters.bypassed += 1
-            return self._run(sql, params, result_type, chunk_size, trusted=None)
+        trusted = sql if plan.reason is None else None
         asked = Read(
             plan,
             params,
             multi,
             sql,
-            lambda: self._run(sql, params, result_type, chunk_size, trusted=sql),
+            lambda: self._run(sql, params, result_type, chunk_size, trusted),
         )
         text = plan.witness
         if text is None or multi or not _is_one(params[0]):
-            return read(transaction, asked)
+            return installed.read(transaction, asked)
         asked.witness = lambda: self._run(text, params[1:], SINGLE, chunk_size, trusted=text)
-        return None if read(transaction, asked) is None else _THERE_IS
+        return None if installed.read(transaction, asked) is None else _THERE_IS
 
     def _run(
         self, sql: str, params: Any, result_type: Any, chunk_size: int, trusted: str | None

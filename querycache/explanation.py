@@ -116,19 +116,41 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
         if applies:
             return _not_cacheable(sql, reason)
     plan = transaction.database.plan(transaction, sql, lambda: tables_of(compiler, sql))
+    return explain_read(transaction, plan, sql, params)
+
+
+def explain_read(
+    transaction: Transaction,
+    plan: Plan,
+    sql: str,
+    params: Any,
+    *,
+    multi: bool = True,
+    witness: bool = False,
+) -> Explanation:
+    """Tell whether a query would be a hit now; `explain` has looked at what comes before.
+
+    Args:
+        transaction: of the connection that it would run on.
+        plan: what is known of its text.
+        sql: its text.
+        params: its parameters.
+        multi: whether all rows are wanted, or the first.
+        witness: whether any row that there is answers it.
+    """
     if plan.reason is not None:
         return _not_cacheable(sql, plan.reason)
     dependencies = tuple(table for table in plan.tables if table != EVERYTHING)
     if not transaction.session.temporary.isdisjoint(plan.tables):
         return _not_cacheable(sql, "it reads a temporary table", dependencies)
     try:
-        fingerprint = fingerprint_of(transaction, plan, params, multi=True)
+        fingerprint = fingerprint_of(transaction, plan, params, multi)
     except Unkeyable as error:
         return _not_cacheable(sql, str(error), dependencies)
     key = entry_key(transaction.cache.entry_prefix, fingerprint)
     keys, count = plan.depends(params)
     listed = None
-    if plan.listing is not None and not plan.listing.witness:
+    if plan.listing is not None and plan.listing.witness is witness:
         listed = transaction.cache.lists.asked(fingerprint, plan.listing, keys)
         keys = listed.keys
     seen = _look(transaction, _Asked(plan, fingerprint, key, keys, count, listed))

@@ -11,6 +11,7 @@ from django.core.signals import request_finished
 
 from querycache.cache import QueryCache
 from querycache.conf import Config
+from querycache.reads import read
 from querycache.runtime import runtime
 from querycache.selection import Selection
 from querycache.state import Installed, forked
@@ -34,7 +35,7 @@ def make(config: Config) -> Installed:
     else:
         cache = QueryCache(config, settings.SECRET_KEY, lambda: open_from(config))
     _after_fork(cache)
-    installed = Installed(cache, Selection(config.exclude, config.only))
+    installed = Installed(cache, Selection(config.exclude, config.only), read)
     request_finished.connect(installed.request_over)
     return installed
 

@@ -54,11 +54,13 @@ def with_session(transaction: Transaction) -> Transaction:
 
 
 def read(transaction: Transaction, query: Read) -> Any:
-    """Answer a cacheable query in the shape that compilers return rows in."""
-    if transaction.connection.connection is None:
-        transaction = with_session(transaction)
+    """Answer a query in the shape that compilers return rows in."""
     cache = transaction.cache
     plan = query.plan
+    if plan.reason is not None:
+        return _bypass(cache, query)
+    if transaction.connection.connection is None:
+        transaction = with_session(transaction)
     session = transaction.session
     if session.temporary and not session.temporary.isdisjoint(plan.tables):
         return _bypass(cache, query)

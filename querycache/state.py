@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
@@ -24,6 +25,10 @@ from querycache.watch import Watch
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
+    from querycache.reading import Read
+
+    Reading = Callable[[Transaction, Read], Any]
+
 # Names of in-memory databases are the process's, whatever is configured.
 _memory = MemoryNames()
 
@@ -34,11 +39,15 @@ class Installed:
     Args:
         cache: the cache.
         selection: what is cached at all.
+        read: answers queries.
     """
 
-    def __init__(self, cache: QueryCache, selection: Selection) -> None:
+    def __init__(self, cache: QueryCache, selection: Selection, read: Reading) -> None:
         self.cache = cache
         self.selection = selection
+        #: Answers queries; who listens has put something around what does so otherwise.
+        self.read = self._read = read
+        self._listeners = 0
         #: Models whose queries are left alone; read by every query.
         self.skipped = selection.skipped
         context = cache.config.context_function()
@@ -47,6 +56,24 @@ class Installed:
         self._databases: dict[str, Database] = {}
         self._texts: dict[tuple[Any, ...], Texts] = {}
         self._lock = threading.Lock()
+
+    def listen(self, around: Callable[[Reading], Reading]) -> None:
+        """Have queries answered by something else; of several who listen the first says by what.
+
+        Args:
+            around: makes it of what answers them otherwise.
+        """
+        with self._lock:
+            if not self._listeners:
+                self.read = around(self._read)
+            self._listeners += 1
+
+    def listen_no_more(self) -> None:
+        """Have queries answered as they were before, once nobody listens any more."""
+        with self._lock:
+            self._listeners -= 1
+            if not self._listeners:
+                self.read = self._read
 
     def request_over(self, **kwargs: Any) -> None:
         """Have other processes find what a request has stored; receives `request_finished`."""
