@@ -154,6 +154,8 @@ class TestRecorder:
             thread.start()
             assert entered.wait(30)
             Author.objects.using(alias).get(pk=1)
+            # One that takes no notes.
+            assert elsewhere(lambda: Author.objects.using(alias).count()) == 1
         # Whoever ends first leaves the other's notes alone.
         left.set()
         thread.join()
