@@ -205,13 +205,13 @@ def _of_cached(one: Written, seconds: float, looks: int) -> list[str]:
     leave = f'leave it out (EXCLUDE: ["{one.model}"])'
     if _is_often(one.whole, seconds):
         found.append(
-            f"any row of {one.table} may change {_rate(one.whole, seconds)}, and no result of it"
-            f" lives for longer: {leave}, or have writes name rows by their primary key"
+            f"{one.table} is written {_rate(one.whole, seconds)} by statements that name no rows,"
+            f" so no result of it lives longer: {leave}, or name rows by their primary key"
         )
     elif _is_often(one.writes, seconds):
         found.append(
-            f"certain rows of {one.table} are written {_rate(one.writes, seconds)}, and results"
-            f" that depend on all of it live for no longer: if most do, {leave}"
+            f"certain rows of {one.table} are written {_rate(one.writes, seconds)}, so results that"
+            f" depend on all of it live no longer: if most do, {leave}"
         )
     if one.busy >= max(_LEAST, looks * _BUSY):
         found.append(
@@ -227,4 +227,4 @@ def _is_often(times: int, seconds: float) -> bool:
 
 def _rate(times: int, seconds: float) -> str:
     # Of several writes between two looks one is seen.
-    return f"at least {times / seconds:.1f} times a second"
+    return f"at least every {seconds / times:.2g} s"

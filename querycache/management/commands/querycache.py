@@ -166,11 +166,15 @@ class Command(BaseCommand):
         data: dict[str, Any] = {}
         tables: list[advice.Observed] = []
         try:
+            # Aliases may stand for one database.
+            databases = set()
             for alias in aliases(options["using"]):
                 database = transaction_of(connections[alias]).database
                 if installed.serves(connections[alias]) and not database.watch.private:
                     data[f"served by {alias}"] = _server(connections[alias])
-                    tables += advice.tables_of(alias, database, installed.selection)
+                    if database not in databases:
+                        databases.add(database)
+                        tables += advice.tables_of(alias, database, installed.selection)
             looks = advice.observe(cache.store, tables, seconds)
             found = advice.of_tables(tables, seconds, looks, cache.store.clock().wall)
             info = cache.store.info()
