@@ -38,8 +38,9 @@ _BUSY = 0.2
 #: The share of its room from which on a store is full. LMDB's leaves some of its file free.
 _FULL = 0.75
 
-#: Seconds without a write after which a table that is left out could be cached.
 _DAY = 24 * 3600
+
+#: Seconds without a write after which a table that is left out could be cached.
 _QUIET = 2 * _DAY
 
 
@@ -161,18 +162,17 @@ def _is_held(stamp: bytes | None) -> bool:
     return stamps.is_writing(stamp) and not stamps.in_quarantine(stamp)
 
 
-def of_tables(tables: Iterable[Observed], seconds: float, looks: int, now: int) -> list[str]:
+def of_tables(written: Iterable[Written], seconds: float, looks: int, now: int) -> list[str]:
     """Say what to change about tables, as far as what was seen of them tells.
 
     Args:
-        tables: what was seen.
+        written: what was seen.
         seconds: for how long.
         looks: in how many looks.
         now: the time by the store's clock, in ms since 1970.
     """
     found = []
-    for table in tables:
-        one = table.written
+    for one in written:
         if one.cached:
             found += _of_cached(one, seconds, looks)
         elif one.wall and (quiet := (now - one.wall) / 1000) > _QUIET:

@@ -122,9 +122,8 @@ class TestStamps:
 
 def told(*, seconds: float = 10.0, looks: int = 500, now: int = 10**12, **seen: Any) -> str:
     """Return the advice on one table of which this was seen."""
-    table = Observed.__new__(Observed)
-    table.written = Written("default", "shop_visit", "shop.Visit", **{"cached": True, **seen})
-    return " ".join(of_tables([table], seconds, looks, now))
+    written = Written("default", "shop_visit", "shop.Visit", **{"cached": True, **seen})
+    return " ".join(of_tables([written], seconds, looks, now))
 
 
 class TestAdvice:
@@ -174,16 +173,22 @@ def advise(*arguments: str) -> Any:
     return json.loads(out.getvalue()) if "--json" in arguments else out.getvalue()
 
 
+@pytest.fixture
+def written_meanwhile(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between any two looks of the command all authors are written."""
+
+    def writes(seconds: float) -> None:
+        elsewhere(lambda: Author.objects.using(database).update(name="x"))
+
+    monkeypatch.setattr("querycache.advice.sleep", writes)
+
+
 @SQLITE
 class TestCommand:
     @SHARED
     def test_watches_what_others_write(
-        self, cache: QueryCache, database: str, monkeypatch: pytest.MonkeyPatch
+        self, cache: QueryCache, database: str, written_meanwhile: None
     ) -> None:
-        def writes(seconds: float) -> None:
-            elsewhere(lambda: Author.objects.using(database).update(name="x"))
-
-        monkeypatch.setattr("querycache.advice.sleep", writes)
         found = advise("--seconds=0.3", "--using", database, "--json")
         (written,) = found["written"]
         assert written["table"] == "library_author"
@@ -205,12 +210,8 @@ class TestCommand:
 
     @pytest.mark.parametrize("store_url", ["lmdb"], indirect=True)
     def test_two_aliases_of_one_database(
-        self, cache: QueryCache, database: str, monkeypatch: pytest.MonkeyPatch
+        self, cache: QueryCache, database: str, written_meanwhile: None
     ) -> None:
-        def writes(seconds: float) -> None:
-            elsewhere(lambda: Author.objects.using(database).update(name="x"))
-
-        monkeypatch.setattr("querycache.advice.sleep", writes)
         with alias_of(database) as other:
             found = advise("--seconds=0.1", "--json")
         assert found[f"served by {database}"] == found[f"served by {other}"]

@@ -176,19 +176,16 @@ class Command(BaseCommand):
                         databases.add(database)
                         tables += advice.tables_of(alias, database, installed.selection)
             looks = advice.observe(cache.store, tables, seconds)
-            found = advice.of_tables(tables, seconds, looks, cache.store.clock().wall)
-            info = cache.store.info()
+            now, info = cache.store.clock().wall, cache.store.info()
         except LookupError as error:
             raise CommandError(str(error)) from error
         except FAILURES as error:
             raise _unusable(cache, error) from error
-        found += advice.of_store(info)
+        seen = [table.written for table in tables]
+        found = advice.of_tables(seen, seconds, looks, now) + advice.of_store(info)
         if (concerned := concern(info, cache.config.ttl)) is not None:
             found.append(f"{concerned.text} {concerned.hint}")
-        written = sorted(
-            (table.written for table in tables if table.written.writes),
-            key=lambda one: -one.writes,
-        )
+        written = sorted((one for one in seen if one.writes), key=lambda one: -one.writes)
         data |= {"seconds": seconds, "looks": looks}
         if options["json"]:
             return data | {"written": [*map(dataclasses.asdict, written)], "advice": found}
