@@ -103,12 +103,13 @@ def _count(
             folders[name] = place.folder
             group.append(Process(CONTENDERS[name], place, under=_valgrind(place.folder)))
         all_of(together(group, "shop.open"))
-        for process in group:
-            _count_from_now_on(process)
-        for case in cases:
-            taking_part = [process for process in group if _takes_part(process.name, case)]
+        parts = {case: [one for one in group if _takes_part(one.name, case)] for case in cases}
+        for case, taking_part in parts.items():
             if case.startswith("hit:"):
                 all_of(together(taking_part, "instructions.warm", case=case))
+        for process in group:
+            _count_from_now_on(process)
+        for case, taking_part in parts.items():
             before = {process.name: _marks(folders[process.name]) for process in taking_part}
             all_of(together(taking_part, "instructions.count", case=case, few=few, many=many))
             for process in taking_part:
@@ -134,7 +135,7 @@ def _valgrind(folder: Path) -> Sequence[str]:
         "--tool=callgrind",
         f"--callgrind-out-file={folder / 'out'}",
         f"--dump-before={MARK}",
-        # Whatever is counted is some ten times slower, and starting up takes the longest.
+        # Whatever is counted is some ten times slower; starting up and getting warm takes longest.
         "--instr-atstart=no",
     )
 

@@ -36,9 +36,9 @@ READERS = 2
 PAUSE = 0.02
 #: How long rows are written before an outage, in seconds.
 BEFORE_SECONDS = 1.0
-#: How long after it: a store that came back empty keeps readers out for a lease (5 s), and what is
-#: served from then on must be right too.
-AFTER_SECONDS = 7.0
+#: How long after each sort: a store that came back empty keeps readers out for a lease (5 s), and
+#: what is served from then on must be right too.
+AFTER_SECONDS = {"killed": 7.0, "frozen": 3.0}
 
 
 class Plan(NamedTuple):
@@ -136,7 +136,7 @@ def _witnessed(environment: Environment, seconds: float, how: str) -> dict[str, 
         for process in readers:
             process.tell("witness.read", writers=3)
         counts = []
-        for number, lasts in enumerate((BEFORE_SECONDS, seconds, AFTER_SECONDS)):
+        for number, lasts in enumerate((BEFORE_SECONDS, seconds, AFTER_SECONDS[how])):
             writer.tell(
                 "witness.write", writer=number, rows=list(range(ROWS)), seconds=lasts, pause=PAUSE
             )

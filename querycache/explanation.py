@@ -115,7 +115,9 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
     ):
         if applies:
             return _not_cacheable(sql, reason)
-    plan = transaction.database.plan(transaction, sql, lambda: tables_of(compiler, sql))
+    plan = transaction.database.plans.get(sql)
+    if plan is None:
+        plan = transaction.database.plan(transaction, sql, lambda: tables_of(compiler, sql))
     return explain_read(transaction, plan, sql, params)
 
 

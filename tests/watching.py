@@ -98,13 +98,13 @@ class Watch:
     def wrong(self) -> dict[str, Any]:
         """Return the tables that read otherwise through the cache than from the database."""
         found = {}
-        for _ in range(2):
-            for table, query in queries(self.using).items():
-                cached = list(query.all())
-                with querycache.disabled():
-                    fresh = list(query.all())
-                if cached != fresh:
-                    found[table] = (cached, fresh)
+        for table, query in queries(self.using).items():
+            cached = list(query.all())
+            with querycache.disabled():
+                fresh = list(query.all())
+            # What the first has stored is what the second is given.
+            if not cached == fresh == (again := list(query.all())):
+                found[table] = (cached, fresh, again)
         return found
 
     def check_rows(self) -> None:

@@ -129,7 +129,9 @@ class PostgresReplica(PostgresServer):
     def catch_up(self) -> None:
         """Apply everything that the primary has committed by now."""
         self.execute("SELECT pg_wal_replay_resume()")
-        position = self.primary.execute("SELECT pg_current_wal_insert_lsn()")
+        # Something to apply: the end of a log that has just been switched is a place that replicas
+        # reach when there is more in it, which may take the server fifteen seconds.
+        position = self.primary.execute("SELECT pg_logical_emit_message(false, 'tests', '')")
         # A commit that waits for no disk is sent when the log is written next.
         self.primary.execute("SELECT pg_switch_wal()")
         self._until(f"pg_last_wal_replay_lsn() >= '{position}'")
