@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,7 +57,7 @@ class Counted(NamedTuple):
 def measure(
     environment: Environment,
     database: str,
-    contenders: Iterable[str] = TAKING_PART,
+    contenders: Container[str] = TAKING_PART,
     cases: Sequence[str] = tuple(CASES),
     turns: tuple[int, int] = (FEW, MANY),
 ) -> list[Counted]:
@@ -73,13 +73,17 @@ def measure(
     Raises:
         Unavailable: there is no valgrind, or a server cannot run here.
     """
-    baselines = {CASES[case] for case in cases}
+    measured = {name for name in TAKING_PART if name in contenders and CONTENDERS[name].real}
+    parts = {
+        name: [case for case in cases if CASES[case] == name or name in measured]
+        for name in TAKING_PART
+    }
     counts: dict[tuple[str, str], float] = {}
     # Two at a time: valgrind makes them some fifty times slower.
-    waiting = [name for name in TAKING_PART if name in {*contenders, *baselines}]
+    waiting = [name for name, part in parts.items() if part]
     while waiting:
         now, waiting = waiting[:2], waiting[2:]
-        counts.update(_count(environment, database, now, cases, turns))
+        counts.update(_count(environment, database, {name: parts[name] for name in now}, turns))
     return [
         Counted(case, name, found, found / counts[case, CASES[case]])
         for (case, name), found in counts.items()
@@ -89,8 +93,7 @@ def measure(
 def _count(
     environment: Environment,
     database: str,
-    names: Sequence[str],
-    cases: Sequence[str],
+    parts: Mapping[str, Sequence[str]],
     turns: tuple[int, int],
 ) -> dict[tuple[str, str], float]:
     few, many = turns
@@ -98,18 +101,20 @@ def _count(
     folders: dict[str, Path] = {}
     counts: dict[tuple[str, str], float] = {}
     try:
-        for name in names:
+        for name in parts:
             place = place_of(environment, database, CONTENDERS[name], "instructions")
             folders[name] = place.folder
             group.append(Process(CONTENDERS[name], place, under=_valgrind(place.folder)))
         all_of(together(group, "shop.open"))
-        parts = {case: [one for one in group if _takes_part(one.name, case)] for case in cases}
-        for case, taking_part in parts.items():
+        cases = {
+            case: [process for process in group if case in parts[process.name]] for case in CASES
+        }
+        for case, taking_part in cases.items():
             if case.startswith("hit:"):
                 all_of(together(taking_part, "instructions.warm", case=case))
         for process in group:
             _count_from_now_on(process)
-        for case, taking_part in parts.items():
+        for case, taking_part in cases.items():
             before = {process.name: _marks(folders[process.name]) for process in taking_part}
             all_of(together(taking_part, "instructions.count", case=case, few=few, many=many))
             for process in taking_part:
@@ -121,11 +126,6 @@ def _count(
             process.kill()
             process.close()
     return counts
-
-
-def _takes_part(name: str, case: str) -> bool:
-    contender = CONTENDERS[name]
-    return contender.real or name == CASES[case]
 
 
 def _valgrind(folder: Path) -> Sequence[str]:

@@ -28,7 +28,7 @@ def found() -> dict[str, float]:
     try:
         with open_environment() as environment:
             counted = measure(
-                environment, "sqlite", ["querycache-memory"], tuple(MOST), turns=(20, 80)
+                environment, "sqlite", ["querycache-memory"], tuple(MOST), turns=(10, 50)
             )
     except Unavailable as reason:
         require(reason)
