@@ -103,7 +103,8 @@ class Watch:
             with querycache.disabled():
                 fresh = list(query.all())
             # What the first has stored is what the second is given.
-            if not cached == fresh == (again := list(query.all())):
+            again = list(query.all())
+            if cached != fresh or again != fresh:
                 found[table] = (cached, fresh, again)
         return found
 

@@ -9,7 +9,8 @@
             ...write (or, for None, remove) the raw bytes behind the store's back...
 
 pytest makes one instance per test; `new_store` opens handles on the same data each time it is
-called within a test. No test sleeps or asserts a time: where a lease must run out, the test polls.
+called within a test. No test asserts a time or waits for a fixed one: where a lease must run out,
+the test polls.
 """
 
 from __future__ import annotations
