@@ -84,7 +84,11 @@ def encode(rows: Sequence[tuple[Any, ...]], *, compress_above: int | None = None
     if not {type(row) for row in rows} <= _ROW:
         raise Unencodable(next(type(row) for row in rows if type(row) is not tuple), "as a row")
     try:
-        if {type(value) for row in rows for value in row} <= _FLAT:
+        # Looking at each value takes longer than to write it, and the first row mostly tells.
+        first = rows[0] if rows else ()
+        if {type(value) for value in first} <= _FLAT and (
+            len(rows) < 2 or {type(value) for row in rows for value in row} <= _FLAT
+        ):
             data = _pack(rows)
         else:
             head = _head_of_one(rows[0]) if len(rows) == 1 else None
