@@ -14,6 +14,7 @@ from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db.models.expressions import Col
 
 from querycache.assignments import Assigned
+from querycache.conversions import conversion_of
 from querycache.memos import remember
 from querycache.shape_parts import Constant, Parts
 from querycache.shapes import shape_of
@@ -133,7 +134,7 @@ class Selecting(Text):
         placeholders: see `Text`.
     """
 
-    __slots__ = ("_converted", "columns")
+    __slots__ = ("_converted", "_unconverted", "columns", "conversion")
 
     def __init__(self, compiler: Any, shape: Parts, sql: str, placeholders: Sequence[Any]) -> None:
         super().__init__(compiler, shape, sql, placeholders)
@@ -144,6 +145,11 @@ class Selecting(Text):
             column if _may_convert(column, compiler.connection) else None
             for column, _, _ in compiler.select
         ]
+        columns = [column for column, _, _ in compiler.select[: compiler.col_count]]
+        #: What is made of values before they are kept, if anything.
+        self.conversion = conversion_of(columns, compiler.connection)
+        some = self._converted[: compiler.col_count]
+        self._unconverted = some if self.conversion is None else self.conversion.left(some)
 
     def converted(self, columns: Any) -> Any:
         """Leave out of the columns of a result those whose values nothing converts.
@@ -153,6 +159,17 @@ class Selecting(Text):
         """
         # Those of an aggregate come in another form.
         return self._converted if type(columns) is list else columns
+
+    def unconverted(self, columns: Any, *, known: bool) -> Any:
+        """Leave out of the columns of a converted result all that nothing converts any more.
+
+        Args:
+            columns: what a compiler is about to look for converters of.
+            known: whether they are those of this text.
+        """
+        if known or self.conversion is None:
+            return self._unconverted
+        return self.conversion.left(columns)
 
 
 #: Makes a text and its parameters.
@@ -205,6 +222,8 @@ class Texts:
         if placeholders is not None:
             kind = Text if compiler.select is None else Selecting
             text = kind(compiler, shape, sql, placeholders)
+            if isinstance(text, Selecting):
+                compiler.text = text
         remember(self._known, shape.key, text, _REMEMBERED)
         return sql, params
 

@@ -23,7 +23,9 @@ from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGL
 
 from querycache.ahead import Ahead, announce_ahead
 from querycache.compiled import Selecting, Texts, compiles_as_django
-from querycache.reading import Read
+from querycache.conversions import Conversion, Converted
+from querycache.plans import Plan
+from querycache.reading import ALL_ROWS, FIRST_ROW, Read
 from querycache.runtime import runtime
 from querycache.state import transaction_of
 from querycache.switch import reads_enabled
@@ -90,14 +92,44 @@ class RecordingMixin(_Base):
 class ReadMixin(CachedMixin):
     """Serves SELECTs from the cache."""
 
-    #: What stood in for compiling, if anything did.
+    #: The text that stood in for compiling, or will next time; None where none does.
     text: Selecting | None = None
+
+    #: Whether the rows at hand have been converted by `Selecting.conversion`.
+    is_converted = False
 
     def get_converters(self, expressions: Any) -> Any:
         text = self.text
-        if text is not None and self.select is text.columns:
-            expressions = text.converted(expressions)
+        if text is not None:
+            known = self.select is text.columns
+            if self.is_converted:
+                expressions = text.unconverted(expressions, known=known)
+            elif known:
+                expressions = text.converted(expressions)
         return super().get_converters(expressions)
+
+    def results_iter(
+        self,
+        results: Any = None,
+        tuple_expected: bool = False,
+        chunked_fetch: bool = False,
+        chunk_size: int = GET_ITERATOR_CHUNK_SIZE,
+    ) -> Any:
+        if results is None:
+            results = self.execute_sql(MULTI, chunked_fetch=chunked_fetch, chunk_size=chunk_size)
+        if type(results) is not Converted:
+            return super().results_iter(results, tuple_expected, chunked_fetch, chunk_size)
+        self.is_converted = True
+        try:
+            chunks: Any = results.chunks
+            return super().results_iter(chunks, tuple_expected, chunked_fetch, chunk_size)
+        finally:
+            del self.is_converted
+
+    def conversion(self, plan: Plan) -> Conversion | None:
+        """Return what is made of the values of all rows before they are kept, if anything."""
+        text = self.text
+        return None if text is None or plan.reason is not None else text.conversion
 
     def execute_sql(
         self,
@@ -138,13 +170,16 @@ class ReadMixin(CachedMixin):
         if plan is None:
             plan = database.plan(transaction, sql, lambda: tables_of(self, sql))
         trusted = sql if plan.reason is None else None
-        asked = Read(
-            plan,
-            params,
-            multi,
-            sql,
-            lambda: self._run(sql, params, result_type, chunk_size, trusted),
-        )
+
+        def run() -> Any:
+            return self._run(sql, params, result_type, chunk_size, trusted)
+
+        if multi and (conversion := self.conversion(plan)) is not None:
+            connection = self.connection
+            convert = conversion.of
+            asked = Read(plan, params, conversion.form, sql, lambda: convert(run(), connection))
+            return Converted(installed.read(transaction, asked), run)
+        asked = Read(plan, params, ALL_ROWS if multi else FIRST_ROW, sql, run)
         text = plan.witness
         if text is None or multi or not _is_one(params[0]):
             return installed.read(transaction, asked)

@@ -19,6 +19,7 @@ from querycache.entries import Forged, created, has_all_rows
 from querycache.keys import EVERYTHING, Unkeyable, entry_key
 from querycache.lists import HEAD, Asked, is_listed
 from querycache.plans import Plan
+from querycache.reading import ALL_ROWS
 from querycache.reads import caught_up, fingerprint_of, with_session
 from querycache.rows import seal_of
 from querycache.runtime import runtime
@@ -118,7 +119,12 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
     plan = transaction.database.plans.get(sql)
     if plan is None:
         plan = transaction.database.plan(transaction, sql, lambda: tables_of(compiler, sql))
-    return explain_read(transaction, plan, sql, params)
+    texts = transaction.texts if compiler.is_stock else None
+    if texts is not None:
+        texts.compile(compiler)
+    conversion = compiler.conversion(plan)
+    form = ALL_ROWS if conversion is None else conversion.form
+    return explain_read(transaction, plan, sql, params, form=form)
 
 
 def explain_read(
@@ -127,7 +133,7 @@ def explain_read(
     sql: str,
     params: Any,
     *,
-    multi: bool = True,
+    form: bytes = ALL_ROWS,
     witness: bool = False,
 ) -> Explanation:
     """Tell whether a query would be a hit now; `explain` has looked at what comes before.
@@ -137,7 +143,7 @@ def explain_read(
         plan: what is known of its text.
         sql: its text.
         params: its parameters.
-        multi: whether all rows are wanted, or the first.
+        form: see `Read`.
         witness: whether any row that there is answers it.
     """
     if plan.reason is not None:
@@ -146,7 +152,7 @@ def explain_read(
     if not transaction.session.temporary.isdisjoint(plan.tables):
         return _not_cacheable(sql, "it reads a temporary table", dependencies)
     try:
-        fingerprint = fingerprint_of(transaction, plan, params, multi)
+        fingerprint = fingerprint_of(transaction, plan, params, form)
     except Unkeyable as error:
         return _not_cacheable(sql, str(error), dependencies)
     key = entry_key(transaction.cache.entry_prefix, fingerprint)

@@ -25,20 +25,25 @@ if TYPE_CHECKING:
     from querycache.cache import QueryCache
 
 
-def fingerprint_of(transaction: Transaction, plan: Plan, params: Any, multi: bool) -> bytes:
+def fingerprint_of(transaction: Transaction, plan: Plan, params: Any, form: bytes) -> bytes:
     """Return everything that a result depends on besides the data.
+
+    Args:
+        transaction: of the connection that the query runs on.
+        plan: of the query.
+        params: of the query.
+        form: see `Read`.
 
     Raises:
         Unkeyable: a parameter cannot be written whole.
     """
-    shape = b"M" if multi else b"S"
     # Schema-per-tenant packages keep the tenant here.
     schema = transaction.connection.__dict__.get("schema_name")
     tenant = transaction.tenant
     if schema is not None or tenant is not None:
         given = None if tenant is None else tenant(transaction.connection)
-        shape += dump_parameters((schema, given))
-    return b"".join((plan.digest, transaction.session.context, shape, dump_parameters(params)))
+        form += dump_parameters((schema, given))
+    return b"".join((plan.digest, transaction.session.context, form, dump_parameters(params)))
 
 
 def with_session(transaction: Transaction) -> Transaction:
@@ -65,7 +70,7 @@ def read(transaction: Transaction, query: Read) -> Any:
     if session.temporary and not session.temporary.isdisjoint(plan.tables):
         return _bypass(cache, query)
     try:
-        fingerprint = fingerprint_of(transaction, plan, query.params, query.multi)
+        fingerprint = fingerprint_of(transaction, plan, query.params, query.form)
     except Unkeyable:
         return _bypass(cache, query)
     if plan.keyed is None:

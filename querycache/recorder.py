@@ -98,7 +98,7 @@ def _noting(read: Reading) -> Reading:
             query.plan,
             query.sql,
             query.params,
-            multi=query.multi,
+            form=query.form,
             witness=query.witness is not None,
         )
         reached = False
