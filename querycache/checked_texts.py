@@ -80,7 +80,7 @@ def outcome(compiler: Any, sql: str, params: Any) -> tuple[Any, ...]:
 
 def _shown_converters(compiler: Any) -> dict[int, list[str]]:
     """Return what of a result's converters can be compared: some are made anew each time."""
-    columns = [expression for expression, _, _ in compiler.select]
+    columns = [expression for expression, _, _ in compiler.select[: compiler.col_count]]
     return {
         place: [converter.__qualname__ for converter in converters]
         for place, (converters, _) in compiler.get_converters(columns).items()

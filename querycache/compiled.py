@@ -134,22 +134,21 @@ class Selecting(Text):
         placeholders: see `Text`.
     """
 
-    __slots__ = ("_converted", "_unconverted", "columns", "conversion")
+    __slots__ = ("_converting", "_unconverted", "columns", "conversion")
 
     def __init__(self, compiler: Any, shape: Parts, sql: str, placeholders: Sequence[Any]) -> None:
         super().__init__(compiler, shape, sql, placeholders)
         self._left = {name: getattr(compiler, name) for name in _COMPILED} | {"text": self}
         #: What they were compiled to; the same object on all compilers that get the text.
         self.columns = compiler.select
-        self._converted = [
-            column if _may_convert(column, compiler.connection) else None
-            for column, _, _ in compiler.select
-        ]
+        connection = compiler.connection
         columns = [column for column, _, _ in compiler.select[: compiler.col_count]]
         #: What is made of values before they are kept, if anything.
-        self.conversion = conversion_of(columns, compiler.connection)
-        some = self._converted[: compiler.col_count]
-        self._unconverted = some if self.conversion is None else self.conversion.left(some)
+        self.conversion = conversion_of(columns, connection)
+        converting = [column if _may_convert(column, connection) else None for column in columns]
+        self._converting = _none_or_all(converting)
+        left = converting if self.conversion is None else self.conversion.left(converting)
+        self._unconverted = _none_or_all(left)
 
     def converted(self, columns: Any) -> Any:
         """Leave out of the columns of a result those whose values nothing converts.
@@ -158,7 +157,7 @@ class Selecting(Text):
             columns: what a compiler is about to look for converters of.
         """
         # Those of an aggregate come in another form.
-        return self._converted if type(columns) is list else columns
+        return self._converting if type(columns) is list else columns
 
     def unconverted(self, columns: Any, *, known: bool) -> Any:
         """Leave out of the columns of a converted result all that nothing converts any more.
@@ -169,7 +168,7 @@ class Selecting(Text):
         """
         if known or self.conversion is None:
             return self._unconverted
-        return self.conversion.left(columns)
+        return _none_or_all(self.conversion.left(columns))
 
 
 #: Makes a text and its parameters.
@@ -279,6 +278,11 @@ def _may_convert(column: Any, connection: Any) -> bool:
         or connection.ops.get_db_converters(column)
         or column.get_db_converters(connection)
     )
+
+
+def _none_or_all(columns: list[Any]) -> list[Any]:
+    """Return columns by their place, and none at all where there are only gaps."""
+    return columns if any(column is not None for column in columns) else []
 
 
 def _models(queries: Sequence[Any]) -> list[Any]:

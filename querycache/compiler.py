@@ -23,8 +23,7 @@ from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGL
 
 from querycache.ahead import Ahead, announce_ahead
 from querycache.compiled import Selecting, Texts, compiles_as_django
-from querycache.conversions import Conversion, Converted
-from querycache.plans import Plan
+from querycache.conversions import Converted
 from querycache.reading import ALL_ROWS, FIRST_ROW, Read
 from querycache.runtime import runtime
 from querycache.state import transaction_of
@@ -106,6 +105,8 @@ class ReadMixin(CachedMixin):
                 expressions = text.unconverted(expressions, known=known)
             elif known:
                 expressions = text.converted(expressions)
+            if not expressions:
+                return {}
         return super().get_converters(expressions)
 
     def results_iter(
@@ -125,11 +126,6 @@ class ReadMixin(CachedMixin):
             return super().results_iter(chunks, tuple_expected, chunked_fetch, chunk_size)
         finally:
             del self.is_converted
-
-    def conversion(self, plan: Plan) -> Conversion | None:
-        """Return what is made of the values of all rows before they are kept, if anything."""
-        text = self.text
-        return None if text is None or plan.reason is not None else text.conversion
 
     def execute_sql(
         self,
@@ -174,16 +170,18 @@ class ReadMixin(CachedMixin):
         def run() -> Any:
             return self._run(sql, params, result_type, chunk_size, trusted)
 
-        if multi and (conversion := self.conversion(plan)) is not None:
+        asked = Read(plan, params, multi, ALL_ROWS if multi else FIRST_ROW, sql, run)
+        text = self.text
+        if multi and text is not None and text.conversion is not None and trusted is not None:
             connection = self.connection
-            convert = conversion.of
-            asked = Read(plan, params, conversion.form, sql, lambda: convert(run(), connection))
+            convert = text.conversion.of
+            asked.form = text.conversion.form
+            asked.run = lambda: convert(run(), connection)
             return Converted(installed.read(transaction, asked), run)
-        asked = Read(plan, params, ALL_ROWS if multi else FIRST_ROW, sql, run)
-        text = plan.witness
-        if text is None or multi or not _is_one(params[0]):
+        witness = plan.witness
+        if witness is None or multi or not _is_one(params[0]):
             return installed.read(transaction, asked)
-        asked.witness = lambda: self._run(text, params[1:], SINGLE, chunk_size, trusted=text)
+        asked.witness = lambda: self._run(witness, params[1:], SINGLE, chunk_size, trusted=witness)
         return None if installed.read(transaction, asked) is None else _THERE_IS
 
     def _run(

@@ -122,7 +122,7 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
     texts = transaction.texts if compiler.is_stock else None
     if texts is not None:
         texts.compile(compiler)
-    conversion = compiler.conversion(plan)
+    conversion = None if compiler.text is None else compiler.text.conversion
     form = ALL_ROWS if conversion is None else conversion.form
     return explain_read(transaction, plan, sql, params, form=form)
 

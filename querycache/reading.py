@@ -28,8 +28,9 @@ class Read:
     Args:
         plan: what is known of its text.
         params: of the query.
-        form: what its answer looks like: `ALL_ROWS` (`MULTI`), `FIRST_ROW` (`SINGLE`), or all rows
-            with values that were converted as `Conversion.form` says.
+        multi: whether all rows are wanted (`MULTI`), or the first (`SINGLE`).
+        form: what its answer looks like: `ALL_ROWS`, `FIRST_ROW`, or all rows with values that were
+            converted as `Conversion.form` says.
         sql: its text.
         run: runs it on the database, without compiling it again.
         keys: of the stamps that its result depends on; found out by `read`.
@@ -41,6 +42,7 @@ class Read:
 
     plan: Plan
     params: Any
+    multi: bool
     form: bytes
     sql: str
     run: Run
@@ -48,11 +50,6 @@ class Read:
     rows: int = 0
     listed: Asked | None = None
     witness: Run | None = None
-
-    @property
-    def multi(self) -> bool:
-        """Whether all rows are wanted."""
-        return self.form != FIRST_ROW
 
     def lacks_none(self, result: Sequence[Row]) -> bool:
         """Tell whether a result has every row that it is made of."""
