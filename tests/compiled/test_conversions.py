@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from django.core.exceptions import FieldError
 from django.db import connections, models
-from django.db.backends.sqlite3 import operations
 from django.db.models.sql.constants import MULTI, SINGLE
 from django.test import override_settings
 from django.test.utils import isolate_apps
@@ -87,8 +86,7 @@ def test_hits_convert_nothing(m: Library, monkeypatch: pytest.MonkeyPatch) -> No
     def refuse(*args: Any, **kwargs: Any) -> Any:
         raise AssertionError("a value of a hit was converted")
 
-    monkeypatch.setattr(operations, "parse_datetime", refuse)
-    monkeypatch.setattr(operations.DatabaseOperations, "_create_decimal", refuse)
+    monkeypatch.setattr(connections[m.alias].ops, "get_db_converters", refuse)
     assert hits(ask) == expected
 
 
