@@ -274,7 +274,10 @@ def _may_convert(column: Any, connection: Any) -> bool:
             return True
     return bool(
         # Whether times are depends on a setting.
-        column.output_field.get_internal_type() == "DateTimeField"
+        (
+            connection.vendor == "mysql"
+            and column.output_field.get_internal_type() == "DateTimeField"
+        )
         or connection.ops.get_db_converters(column)
         or column.get_db_converters(connection)
     )
