@@ -22,9 +22,9 @@ Every contender runs in a process of its own with a database of its own. They ta
 milliseconds, so that whatever slows the machine slows all of them, and ratios are taken turn by
 turn. The figure of a turn is that of its fastest tenth of queries, since a busy machine only ever
 makes a query slower; the figures below are medians over all turns. The traffic's are medians over
-batches, and begin when the stores have run for longer than a lease, so that they know of nobody who
-writes. Hits are checked to leave the database alone and misses to reach it; who does otherwise on
-a shape is listed under *Not measured*.
+batches, each after some operations that are not measured, and begin when the stores have run for
+longer than a lease, so that they know of nobody who longer than a lease, so that they know of nobody who writes. Hits are checked to leave the database
+alone and misses to reach it; who does otherwise on a shape is listed under *Not measured*.
 
 Servers run on the same machine and are reached over loopback. PostgreSQL and MariaDB do not wait
 for their disk and SQLite has `synchronous=normal`, which makes writes without a cache as cheap as
