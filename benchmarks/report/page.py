@@ -23,7 +23,7 @@ milliseconds, so that whatever slows the machine slows all of them, and ratios a
 turn. The figure of a turn is that of its fastest tenth of queries, since a busy machine only ever
 makes a query slower; the figures below are medians over all turns. The traffic's are medians over
 batches, each after some operations that are not measured, and begin when the stores have run for
-longer than a lease, so that they know of nobody who longer than a lease, so that they know of nobody who writes. Hits are checked to leave the database
+longer than a lease, so that they know of nobody who writes. Hits are checked to leave the database
 alone and misses to reach it; who does otherwise on a shape is listed under *Not measured*.
 
 Servers run on the same machine and are reached over loopback. PostgreSQL and MariaDB do not wait
