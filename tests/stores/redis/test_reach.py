@@ -63,6 +63,10 @@ class TestRedisStoreOverTls(test_contract.TestRedisStore):
     def server(self, tls_server: RedisServer) -> RedisServer:
         return tls_server
 
+    def test_fork_while_threads_use_the_store(self, store: Store) -> None:
+        # docs/explanation/limits.md
+        pytest.skip("a lock of OpenSSL that a thread holds is never let go of in a forked child")
+
     def test_authority_that_is_not_the_servers(self, server: RedisServer, tmp_path: Path) -> None:
         other = Certificates(tmp_path)
         url = re.sub("ssl_ca_certs=.*", f"ssl_ca_certs={other.ca}", server.url)
