@@ -14,7 +14,7 @@ from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db.models.expressions import Col
 
 from querycache.assignments import Assigned
-from querycache.conversions import conversion_of
+from querycache.conversions import conversion_of, is_left_to_backends
 from querycache.memos import remember
 from querycache.shape_parts import Constant, Parts
 from querycache.shapes import shape_of
@@ -267,19 +267,14 @@ def _placeholders(compiler: Any, shape: Parts, params: Any) -> list[Any] | None:
 
 def _may_convert(column: Any, connection: Any) -> bool:
     """Tell whether values of a column may be converted on their way from the driver."""
-    if type(column) is not Col:
-        return True
-    for field in (column.target, column.output_field):
-        if not _is_djangos(type(field), "get_db_converters"):
-            return True
     return bool(
+        not is_left_to_backends(column, connection)
         # Whether times are depends on a setting.
-        (
+        or (
             connection.vendor == "mysql"
             and column.output_field.get_internal_type() == "DateTimeField"
         )
         or connection.ops.get_db_converters(column)
-        or column.get_db_converters(connection)
     )
 
 

@@ -129,19 +129,28 @@ def conversion_of(columns: Sequence[Any], connection: Any) -> Conversion | None:
     return Conversion(found) if found else None
 
 
-def _is_known(column: Any, connection: Any) -> bool:
-    if type(column) is not Col:
-        return False
-    for field in (column.target, column.output_field):
-        if not type(field).get_db_converters.__module__.startswith("django."):
-            return False
-    field = column.output_field
-    kind = field.get_internal_type()
+def is_left_to_backends(column: Any, connection: Any) -> bool:
+    """Tell whether nothing but a backend converts the values of a column.
+
+    Args:
+        column: of a result.
+        connection: that reads it.
+    """
     return (
-        kind in _KINDS
-        and (kind != "DecimalField" or type(field) is DecimalField)
+        type(column) is Col
+        and all(
+            type(field).get_db_converters.__module__.startswith("django.")
+            for field in (column.target, column.output_field)
+        )
         and not column.get_db_converters(connection)
     )
+
+
+def _is_known(column: Any, connection: Any) -> bool:
+    if not is_left_to_backends(column, connection):
+        return False
+    kind = column.output_field.get_internal_type()
+    return kind in _KINDS and (kind != "DecimalField" or type(column.output_field) is DecimalField)
 
 
 def _told(column: Any) -> tuple[Any, ...]:

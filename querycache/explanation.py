@@ -93,14 +93,17 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
     query = queryset.query.chain()
     connection = connections[queryset.db]
     compiler = query.get_compiler(connection=connection, using=queryset.db)
+    installed = runtime.current
+    texts = None
+    if installed is not None and compiler.is_stock:
+        texts = transaction_of(connection).texts
     try:
-        sql, params = compiler.as_sql()
+        sql, params = compiler.as_sql() if texts is None else texts.compile(compiler)
     except EmptyResultSet:
         return _not_cacheable("", "it is known to be empty and runs no query")
     except TransactionManagementError as error:
         # select_for_update() outside a transaction does not even compile.
         return _not_cacheable("", str(error))
-    installed = runtime.current
     if installed is None:
         return _not_cacheable(sql, 'querycache is off (MODE is "off", or the cache is DummyCache)')
     if query.model in installed.skipped:
@@ -119,9 +122,6 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
     plan = transaction.database.plans.get(sql)
     if plan is None:
         plan = transaction.database.plan(transaction, sql, lambda: tables_of(compiler, sql))
-    texts = transaction.texts if compiler.is_stock else None
-    if texts is not None:
-        texts.compile(compiler)
     conversion = None if compiler.text is None else compiler.text.conversion
     form = ALL_ROWS if conversion is None else conversion.form
     return explain_read(transaction, plan, sql, params, form=form)
