@@ -8,6 +8,7 @@ from typing import Any
 from django.core.exceptions import EmptyResultSet
 
 from querycache.compiled import Make, Reader, Text, Texts, comparable
+from querycache.instances import model_of
 from querycache.shapes import shape_of
 from querycache.verify import report_text
 
@@ -91,5 +92,6 @@ def _shown_models(info: Any) -> Any:
     """Return what of `klass_info` can be compared: its functions are made anew each time."""
     if info is None:
         return None
-    told = {name: info.get(name) for name in ("model", "select_fields", "field", "reverse")}
+    told = {name: info.get(name) for name in ("select_fields", "field", "reverse")}
+    told["model"] = model_of(info["model"])
     return told, [_shown_models(related) for related in info.get("related_klass_infos", ())]
