@@ -34,7 +34,7 @@ LIBRARY = str(Path(querycache.__file__).parent)
 CALLS = {"memory": 36, "lmdb": 42, "redis": 43, "memcached": 38}
 #: Likewise in a miss that is stored, and in a `save()` in autocommit, where a dozen stand in for
 #: Django's compiler.
-MISS_CALLS = {"memory": 61, "lmdb": 66, "redis": 74, "memcached": 62}
+MISS_CALLS = {"memory": 61, "lmdb": 66, "redis": 75, "memcached": 62}
 SAVE_CALLS = {"memory": 73, "lmdb": 85, "redis": 92, "memcached": 111}
 
 
@@ -203,5 +203,5 @@ def test_calls(quick: QueryCache, database: str, request: pytest.FixtureRequest)
     names(database, "b")
     starts = iter("cde")
     assert min(calls_of(lambda: names(database, next(starts))) for _ in "cde") <= MISS_CALLS[kind]
-    # Two replies of a busy server may come one by one.
+    # A server that is quick has its replies read one by one.
     assert min(calls_of(publisher.save) for _ in range(8)) <= SAVE_CALLS[kind]
