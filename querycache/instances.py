@@ -6,6 +6,7 @@ ideas of its own about. Where it has none, an instance is its values and its sta
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -17,6 +18,10 @@ from django.db.models.signals import post_init, pre_init
 
 _INIT: Final = Model.__init__
 _FROM_DB: Final = Model.from_db.__func__  # type: ignore[attr-defined]
+
+#: What is passed to `from_db()`, by Django's loops that are known.
+_PASSED: Final = {"cls", "db", "field_names", "values", "fetch_mode"}
+_TAKEN: Final = inspect.signature(_FROM_DB).parameters.keys()
 
 #: Descriptors that set what they are given, on an instance that is new.
 _PLAIN: Final = frozenset({FileDescriptor, ForeignKeyDeferredAttribute})
@@ -41,14 +46,7 @@ class Maker:
     @property
     def from_db(self) -> Make:
         """What makes an instance: the model's own method where programs have come in between."""
-        model = self.model
-        if (
-            _is_made_by_django(model)
-            and not (pre_init.receivers and pre_init.has_listeners(model))
-            and not (post_init.receivers and post_init.has_listeners(model))
-        ):
-            return self._make
-        return model.from_db
+        return self._make if _is_left_to_django(self.model) else self.model.from_db
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
@@ -91,11 +89,30 @@ def _is_plain(model: type[Model]) -> bool:
         # Django's own calls the next one.
         and not any("__init__" in vars(kind) for kind in behind)
         and all(map(_is_set_plainly, _attributes(model)))
+        and _is_left_to_django(model)
+        and _is_as_known(model)
     )
 
 
-def _is_made_by_django(model: type[Model]) -> bool:
-    return model.__init__ is _INIT and getattr(model.from_db, "__func__", None) is _FROM_DB
+def _is_left_to_django(model: type[Model]) -> bool:
+    """Tell whether nobody takes part in making instances of a model at the moment."""
+    return (
+        model.__init__ is _INIT
+        and getattr(model.from_db, "__func__", None) is _FROM_DB
+        and not (pre_init.receivers and pre_init.has_listeners(model))
+        and not (post_init.receivers and post_init.has_listeners(model))
+    )
+
+
+def _is_as_known(model: type[Model]) -> bool:
+    """Tell whether an instance is like Django's: later versions may keep more in theirs."""
+    names = [field.attname for field in model._meta.concrete_fields]
+    made = [make("", names, names) for make in (_maker(model), model.from_db)]
+    ours, own = ([*vars(one).items()][1:] for one in made)
+    state, others = (vars(one._state) for one in made)
+    # Foreign keys have looked into it.
+    others.pop("fields_cache", None)
+    return _TAKEN <= _PASSED and ours == own and state == others
 
 
 def _attributes(model: type[Model]) -> Iterator[Any]:

@@ -14,6 +14,7 @@ from django.db.models.signals import post_init, pre_init
 from django.test.utils import isolate_apps
 
 import querycache
+from querycache import instances
 from querycache.cache import QueryCache
 from querycache.instances import Maker
 from tests.compiled.asking import Build, compiler_of, everywhere, on_sqlite
@@ -384,6 +385,32 @@ def test_fetch_modes(m: Library) -> None:
         author = m.Book.fetch_mode(FETCH_RAISE).select_related("author").get(pk=1).author
         with pytest.raises(FieldFetchBlocked):
             assert author.mentor
+
+
+class RicherState(models.base.ModelState):
+    """What a later Django might keep of an instance."""
+
+    def __init__(self) -> None:
+        self.more = True
+
+
+@on_sqlite
+def test_a_later_django_that_keeps_more(m: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models.base, "ModelState", RicherState)
+    for _ in range(3):
+        state: Any = m.Book.get(pk=1)._state
+        assert state.more
+
+
+@on_sqlite
+def test_a_later_django_that_passes_more(
+    m: Library, monkeypatch: pytest.MonkeyPatch, by_django: list[str]
+) -> None:
+    monkeypatch.setattr(instances, "_TAKEN", {*instances._TAKEN, "more"})
+    for _ in range(3):
+        by_django.clear()
+        m.Book.get(pk=1)
+        assert by_django
 
 
 @on_sqlite
