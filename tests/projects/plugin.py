@@ -1,4 +1,8 @@
-"""A plugin of pytest that writes down what became of every test, as the runner for Django does."""
+"""A plugin of pytest that writes down what became of every test, as the runner for Django does.
+
+It is imported before pytest runs, which some projects' settings would have pytest refuse:
+PYTEST_DONT_REWRITE.
+"""
 
 from __future__ import annotations
 
