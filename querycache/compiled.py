@@ -15,7 +15,7 @@ from django.db.models.expressions import Col
 
 from querycache.assignments import Assigned
 from querycache.conversions import conversion_of, is_left_to_backends
-from querycache.instances import quickened
+from querycache.instances import with_makers
 from querycache.memos import remember
 from querycache.shape_parts import Constant, Parts
 from querycache.shapes import shape_of
@@ -141,7 +141,7 @@ class Selecting(Text):
         super().__init__(compiler, shape, sql, placeholders)
         self._left = {name: getattr(compiler, name) for name in _COMPILED} | {"text": self}
         if compiler.query.default_cols:
-            self._left["klass_info"] = quickened(compiler.klass_info, compiler.select)
+            self._left["klass_info"] = with_makers(compiler.klass_info, compiler.select)
         #: What they were compiled to; the same object on all compilers that get the text.
         self.columns = compiler.select
         connection = compiler.connection

@@ -52,7 +52,7 @@ class Maker:
         return getattr(self.model, name)
 
 
-def quickened(info: Any, columns: Sequence[Any]) -> Any:
+def with_makers(info: Any, columns: Sequence[Any]) -> Any:
     """Return what tells Django how to make instances, with makers in the place of plain models.
 
     Args:
@@ -64,7 +64,7 @@ def quickened(info: Any, columns: Sequence[Any]) -> Any:
         done["model"] = Maker(info["model"])
     related = info.get("related_klass_infos")
     if related:
-        done["related_klass_infos"] = [quickened(one, columns) for one in related]
+        done["related_klass_infos"] = [with_makers(one, columns) for one in related]
     return done
 
 
@@ -130,10 +130,7 @@ def _is_set_plainly(attribute: Any) -> bool:
 def _are_in_order(info: Any, columns: Sequence[Any]) -> bool:
     """Tell whether the columns of a model come in the order of its fields; Django goes by it."""
     fields = (field.attname for field in info["model"]._meta.concrete_fields)
-    selected = info["select_fields"]
-    return all(
-        column.target.attname in fields for column, _, _ in columns[selected[0] : selected[-1] + 1]
-    )
+    return all(columns[place][0].target.attname in fields for place in info["select_fields"])
 
 
 def _maker(model: type[Model]) -> Make:

@@ -16,20 +16,12 @@ from django.test import override_settings
 from django.test.utils import isolate_apps
 
 import querycache
-from querycache.cache import QueryCache
 from tests.compiled.asking import compiler_of, everywhere, on_sqlite
-from tests.shapes.dataset import Library, populate
+from tests.shapes.dataset import Library
 
 Ask = Callable[[], Any]
 
 _numbers = itertools.count()
-
-
-@pytest.fixture
-def m(database: str, cache: QueryCache) -> Library:
-    library = Library(database)
-    populate(library)
-    return library
 
 
 def shown(rows: Any) -> list[Any]:
