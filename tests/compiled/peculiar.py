@@ -1,4 +1,7 @@
-"""Models that have a say in how their instances are made: what they are built of."""
+"""Models that have a say in how their instances are made: what they are built of.
+
+Those that can go by values: one instance that is compared with Django's does not give them away.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +26,16 @@ class Front:
 class Created:
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         made = super().__new__(cls)
-        made.seen = f"made of {args}"  # type: ignore[attr-defined]
+        if type(args[0]) is int:
+            made.seen = f"made of {args}"  # type: ignore[attr-defined]
         return made
 
 
 class Setting:
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        vars(self)["seen"] = f"set {name}"
+        if type(value) is int:
+            vars(self)["seen"] = f"set {name}"
 
 
 class Read:
@@ -44,7 +49,8 @@ class Read:
 class Typed(type(models.Model)):  # type: ignore[misc]
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         made = super().__call__(*args, **kwargs)
-        made.seen = "typed"
+        if type(args[0]) is int:
+            made.seen = "typed"
         return made
 
 
@@ -63,7 +69,8 @@ class Loud:
 
     def __set__(self, instance: Any, value: Any) -> None:
         vars(instance)[self.name] = value
-        vars(instance)["seen"] = "descriptor"
+        if value != self.name:
+            vars(instance)["seen"] = "descriptor"
 
 
 class LoudField(models.CharField):
