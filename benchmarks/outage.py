@@ -30,8 +30,6 @@ CASE = "hit:get"
 WAYS = ("killed", "frozen")
 #: Reads of one round.
 READS = 50
-#: Processes that read what another writes.
-READERS = 2
 #: Between two writes, in seconds.
 PAUSE = 0.02
 #: How long rows are written before an outage, in seconds.
@@ -48,11 +46,13 @@ class Plan(NamedTuple):
         outages: of each sort.
         rounds: of reads in each outage, and before it.
         seconds: that an outage with writes lasts.
+        readers: processes that read what another writes.
     """
 
     outages: int
     rounds: int
     seconds: float
+    readers: int
 
 
 def measure(environment: Environment, plan: Plan) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def measure(environment: Environment, plan: Plan) -> dict[str, Any]:
 
 def _measure(environment: Environment, plan: Plan, how: str) -> dict[str, Any]:
     costs = [_cost(environment, plan.rounds, how) for _ in range(plan.outages)]
-    seen = [_witnessed(environment, plan.seconds, how) for _ in range(plan.outages)]
+    seen = [_witnessed(environment, plan, how) for _ in range(plan.outages)]
     found: dict[str, Any] = {"get": {}}
     for state in ("up", "down"):
         pairs = [pair for cost in costs for pair in cost.pairs[state]]
@@ -126,17 +126,17 @@ def _rounds(cached: Process, bare: Process, rounds: int) -> list[tuple[float, fl
     return pairs
 
 
-def _witnessed(environment: Environment, seconds: float, how: str) -> dict[str, int]:
+def _witnessed(environment: Environment, plan: Plan, how: str) -> dict[str, int]:
     """Let rows be written and read before, in and after an outage; return what was counted."""
     board = environment.make_folder("board") / "board"
     board.write_bytes(bytes(BYTES))
-    with _crew(environment, 1 + READERS) as (server, _, (writer, *readers)):
+    with _crew(environment, 1 + plan.readers) as (server, _, (writer, *readers)):
         _all(readers, "witness.settle")
         _all([writer, *readers], "witness.join", board=str(board))
         for process in readers:
             process.tell("witness.read", writers=3)
         counts = []
-        for number, lasts in enumerate((BEFORE_SECONDS, seconds, AFTER_SECONDS[how])):
+        for number, lasts in enumerate((BEFORE_SECONDS, plan.seconds, AFTER_SECONDS[how])):
             writer.tell(
                 "witness.write", writer=number, rows=list(range(ROWS)), seconds=lasts, pause=PAUSE
             )
@@ -223,10 +223,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--outages", type=int, default=3, help="outages of each sort")
     parser.add_argument("--rounds", type=int, default=20, help="rounds of reads in each outage")
     parser.add_argument("--seconds", type=float, default=5.0, help="of an outage with writes")
+    parser.add_argument("--readers", type=int, default=2, help="processes that read meanwhile")
     options = parser.parse_args(arguments)
+    plan = Plan(options.outages, options.rounds, options.seconds, options.readers)
     neighbours = Neighbours()
     with open_environment() as environment:
-        found = measure(environment, Plan(options.outages, options.rounds, options.seconds))
+        found = measure(environment, plan)
     if options.json:
         about = {"others": neighbours.share(), "machine": machine()}
         print(json.dumps({"found": found, **about}, indent=2))

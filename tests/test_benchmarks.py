@@ -215,7 +215,7 @@ def figures_of(*arguments: str) -> Any:
 
 @pytest.mark.slow
 def test_no_read_is_stale_when_a_killed_store_comes_back() -> None:
-    arguments = ("--outages", "1", "--rounds", "2", "--seconds", "0.5")
+    arguments = ("--outages", "1", "--rounds", "2", "--seconds", "0.5", "--readers", "1")
     result = figures_of("outage", *arguments)["found"]
     assert set(result) == {"killed", "frozen"}
     for found in result.values():

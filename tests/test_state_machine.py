@@ -28,7 +28,7 @@ from querycache.transactions import Transaction
 from tests.environment import VERIFYING, Environment, configure
 from tests.machine.machine import LibraryMachine, Stale, Worker
 
-EXAMPLES = int(os.environ.get("QUERYCACHE_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("QUERYCACHE_EXAMPLES", "3"))
 PAIRS = (
     ("sqlite_wal", "memory"),
     ("sqlite_wal", "lmdb"),

@@ -13,7 +13,7 @@ MARK = "getloadavg"
 _mark = os.getloadavg
 
 #: Python makes bytecode faster as it runs, so the first turns are no measure.
-WARM = 64
+WARM = 32
 
 
 class Instructions(Queries):

@@ -27,7 +27,7 @@ class Snapshots(Work):
             queries = sum(self._queries(number) for number in range(PAGES))
             if queries == 0 or not self.contender.serves or time.monotonic() > deadline:
                 return {}
-            time.sleep(0.05)
+            time.sleep(0.2)
 
     def run(self, pages: int) -> dict[str, Any]:
         """Ask for so many pages; return the seconds of one, and how many reads were queries."""

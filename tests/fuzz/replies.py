@@ -25,6 +25,9 @@ OPTIONS = StoreOptions(timeout=1.0)
 # Replies are small: a socket takes them all before the client asks for the first.
 _LARGEST = 8192
 
+#: Pieces of one line each that a connection gives.
+_MOST_LINES = 100
+
 
 class _Replies(Target):
     """A server whose replies are all there before anything is asked.
@@ -177,7 +180,8 @@ class MemcachedReplies(_Replies):
 class _Connected(socket.socket):
     """A socket that is connected already, and on which one line comes at a time.
 
-    What came along with the last reply that was asked for is nobody's.
+    What came along with the last reply that was asked for is nobody's. What has more lines than any
+    greeting comes at once in the end: a reply is read from its beginning with each piece of it.
 
     Args:
         connect: makes the real one.
@@ -185,6 +189,7 @@ class _Connected(socket.socket):
 
     def __init__(self, connect: Callable[[], socket.socket]) -> None:
         super().__init__(fileno=connect().detach())
+        self._lines = 0
 
     def connect(self, address: object) -> None:
         """Nothing is left to do."""
@@ -200,4 +205,7 @@ class _Connected(socket.socket):
 
     def _line(self, most: int) -> int:
         seen = super().recv(most, socket.MSG_PEEK)
+        self._lines += 1
+        if self._lines > _MOST_LINES:
+            return most
         return seen.find(b"\n") + 1 or len(seen) or most

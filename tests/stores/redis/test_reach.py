@@ -41,11 +41,18 @@ def documented_rule() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Certificates]:
     try:
-        return Certificates(tmp_path_factory.mktemp("tls"))
+        made = Certificates(tmp_path_factory.mktemp("tls"))
     except Unavailable as reason:
         require(reason)
+    nothing = tmp_path_factory.mktemp("authorities")
+    (nothing / "none.pem").touch()
+    with pytest.MonkeyPatch.context() as patch:
+        # redis-py has OpenSSL read all authorities that the machine knows for each connection.
+        patch.setenv("SSL_CERT_FILE", str(nothing / "none.pem"))
+        patch.setenv("SSL_CERT_DIR", str(nothing))
+        yield made
 
 
 @pytest.fixture(scope="module")
