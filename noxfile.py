@@ -92,6 +92,35 @@ def matrix(session: nox.Session, django: str, postgresql: str) -> None:
     run_tests(session)
 
 
+#: Tests of what is the same whatever the versions of Django and Python are, or nearly.
+ELSEWHERE = (
+    "catalogue", "history", "journal", "machine", "session", "stores",
+    *(
+        f"test_{name}.py"
+        for name in (
+            "advice", "codec_compression", "codec_damage", "codec_drivers", "codec_refusals",
+            "codec_values", "docs", "fuzz", "hostile_store", "leases", "model", "near", "outage",
+            "passwords", "processes", "rawsql_properties", "servers", "stamps", "state_machine",
+        )
+    ),
+)  # fmt: skip
+
+
+@nox.session(python="3.11")
+def oldest(session: nox.Session) -> None:
+    """Run the tests of the oldest pair of Python and Django in short; `matrix` runs them all.
+
+    Whole programs are left out, and on PostgreSQL there is only what compiles and what writes.
+    """
+    install_for_tests(session, f"Django=={next(iter(MATRIX))}.*", postgresql="psycopg")
+    databases = "not mariadb and (not sqlite_wal or lmdb)"
+    databases += " and (not postgresql or compiled or test_writes)"
+    programs = "not in_a_project and not outlives"
+    left_out = [f"--ignore=tests/{name}" for name in ELSEWHERE]
+    chosen = f"{databases} and not memcached and {programs}"
+    run_tests(session, "-m", "not slow", "-k", chosen, *left_out)
+
+
 @nox.session(python="3.11")
 def lowest(session: nox.Session) -> None:
     """Run the tests with the oldest release of each dependency that the project promises."""

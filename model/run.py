@@ -146,7 +146,7 @@ def check(variant: Variant, memory: int = 2500) -> Result:
         options = ["-DSAFETY", "-DNOFAIR", f"-DMEMLIM={memory}"]
         if variant.holds:
             # A search that would go deeper says so, and counts as failed.
-            options += ["-O2", "-DCOLLAPSE"] if variant.full else ["-O1"]
+            options += ["-O2", "-DCOLLAPSE"] if variant.full else ["-Og"]
             search = ["-m20000000" if variant.full else "-m3000000"]
         else:
             # Breadth first, for a shortest counterexample; it comes faster than an optimised build.

@@ -21,46 +21,45 @@ from querycache.stamps import MOST_WRITING_BYTES
 # Each command costs more than a key in it, so all is read by one, and written by one. Reading the
 # identity keeps it from being evicted before the stamps. MGET answers "absent" for a key that holds
 # no string, and MSET replaces it: a foreign value under a stamp's key is mended like a damaged one.
-_START = """
-local time = redis.call('TIME')
-local micros = string.sub('000000000' .. time[1], -10) .. string.sub('00000' .. time[2], -6)
-local now = '000' .. string.sub(micros, 1, 13)
+_READ = """
 local token, nonce = ARGV[2], ARGV[3]
 local count = #KEYS - 2
 local stamps = redis.call('MGET', unpack(KEYS))
 local changes = {}
-
-local function deadline()
-  return string.sub('000000' .. now + ARGV[1], -16)
-end
-
-local function set(key, value)
-  local size = #changes
-  changes[size + 1], changes[size + 2] = key, value
-end
-
-local fresh_stamp
-local function fresh()
-  if not fresh_stamp then
-    -- What is no number of ours, or has come to where Lua's numbers are no longer whole, begins
-    -- anew.
-    local last = stamps[count + 1]
-    local sequence, era = micros, string.sub(nonce, 1, 8)
-    if last and #last == 24 and string.find(string.sub(last, 1, 16), '^[0-8]%d+$') then
-      local before = string.sub(last, 1, 16)
-      if before >= sequence then
-        sequence = string.format('%016.0f', before + 1)
-      end
-      era = string.sub(last, 17)
-    end
-    set(KEYS[count + 1], sequence .. era)
-    fresh_stamp = 'S' .. sequence .. now .. era .. string.sub(nonce, 9)
-  end
-  return fresh_stamp
-end
 """
 
-# Most writers are alone, and then all stamps become the same: what is below is not even defined.
+_CLOCK = """
+local time = redis.call('TIME')
+local micros = string.sub('000000000' .. time[1], -10) .. string.sub('00000' .. time[2], -6)
+local now = '000' .. string.sub(micros, 1, 13)
+"""
+
+_DEADLINE = """
+local deadline = string.sub('000000' .. now + ARGV[1], -16)
+"""
+
+_LEASED = """
+local after = 'W' .. token .. deadline
+"""
+
+# What is no number of ours, or has come to where Lua's numbers are no longer whole, begins anew.
+_FRESH = """
+local sequence, era = micros, string.sub(nonce, 1, 8)
+local last = stamps[count + 1]
+local before = last and #last == 24 and string.sub(last, 1, 16)
+if before and string.find(before, '^[0-8]%d+$') then
+  if before >= sequence then
+    sequence = string.format('%016.0f', before + 1)
+  end
+  era = string.sub(last, 17)
+end
+local size = #changes
+changes[size + 1], changes[size + 2] = KEYS[count + 1], sequence .. era
+local after = 'S' .. sequence .. now .. era .. string.sub(nonce, 9)
+"""
+
+# Most writers are alone, and then all stamps become the same: what is below is not even defined,
+# for functions cost a script more than what they do.
 _ALONE = """
 local alone, start = true, START
 for i = 1, count do
@@ -71,7 +70,8 @@ for i = 1, count do
   end
 end
 if alone then
-  local after, size = AFTER, #changes
+  AFTER
+  local size = #changes
   for i = 1, count do
     changes[size + 2 * i - 1], changes[size + 2 * i] = KEYS[i], after
   end
@@ -81,6 +81,17 @@ end
 """
 
 _COMMON = """
+CLOCK
+DEADLINE
+local fresh_stamp
+local function fresh()
+  if not fresh_stamp then
+    FRESH
+    fresh_stamp = after
+  end
+  return fresh_stamp
+end
+
 local quarantine = string.rep('\\0', 16)
 
 local function is_settled(stamp)
@@ -100,7 +111,7 @@ local function leases(stamp, without)
     for at = 2, #stamp, 32 do
       local owner, text = string.sub(stamp, at, at + 15), string.sub(stamp, at + 16, at + 31)
       if not string.find(text, '^%d+$') or text == '9999999999999999' then
-        text = deadline()
+        text = deadline
       end
       if not ends[owner] then
         all[#all + 1] = owner
@@ -125,7 +136,7 @@ local function put(kept, ends, owner)
   if not ends[owner] then
     kept[#kept + 1] = owner
   end
-  ends[owner] = deadline()
+  ends[owner] = deadline
 end
 
 local function writing(kept, ends)
@@ -233,7 +244,8 @@ local answer = {}
 for i = 1, count do
   answer[i] = step(stamps[i], i)
   if answer[i] ~= stamps[i] then
-    set(KEYS[i], answer[i])
+    local size = #changes
+    changes[size + 1], changes[size + 2] = KEYS[i], answer[i]
   end
 end
 if #changes > 0 then
@@ -259,16 +271,24 @@ class Script:
 
 
 def _script(step: str, answer: str, alone: str = "") -> Script:
-    common = _COMMON.replace("MOST", str(MOST_WRITING_BYTES))
-    return Script((_START + alone + common + step + _APPLY + answer).encode())
+    common = _filled(
+        _COMMON, CLOCK=_CLOCK, DEADLINE=_DEADLINE, FRESH=_FRESH, MOST=str(MOST_WRITING_BYTES)
+    )
+    return Script((_READ + alone + common + step + _APPLY + answer).encode())
 
 
 def _alone(size: int, start: str, after: str) -> str:
-    return _ALONE.replace("SIZE", str(size)).replace("START", start).replace("AFTER", after)
+    return _filled(_ALONE, SIZE=str(size), START=start, AFTER=_CLOCK + after)
 
 
-BEGIN = _script(_BEGIN, "return 1\n", _alone(49, "'S'", "'W' .. token .. deadline()"))
-END = _script(_END, "return 1\n", _alone(33, "'W' .. token", "fresh()"))
+def _filled(text: str, **parts: str) -> str:
+    for name, part in parts.items():
+        text = text.replace(name, part.strip())
+    return text
+
+
+BEGIN = _script(_BEGIN, "return 1\n", _alone(49, "'S'", _DEADLINE + _LEASED))
+END = _script(_END, "return 1\n", _alone(33, "'W' .. token", _FRESH))
 TOUCH = _script(_TOUCH, "return 1\n")
 SETTLE = _script(_SETTLE, "return answer\n")
 CLOCK = Script(b"return {redis.call('GET', KEYS[1]), redis.call('TIME')}\n")
