@@ -285,8 +285,9 @@ class MemcachedStore(Store):
         raise StoreError("memcached keeps no key")
 
 
-def _get(client: Any, keys: list[bytes]) -> dict[bytes, bytes]:
-    found: dict[bytes, bytes] = client.get_many(keys)
+def _get(client: Any, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+    found: dict[bytes, bytes]
+    (found,) = commands.ask(client, commands.plain(keys))
     return found
 
 

@@ -7,29 +7,21 @@ connection here too; what is sent and read is the text protocol (``doc/protocol.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
-from functools import partial
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache, partial
+from typing import Any
 
-from querycache.stores.memcached_wire import (
-    MemcacheUnexpectedCloseError,
-    MemcacheUnknownError,
-    check_key_helper,
-)
+from querycache.stores.memcached_replies import Replies, unexpected
+from querycache.stores.memcached_wire import MemcacheUnknownError, check_key_helper
 
 #: What is sent, and what reads its reply.
-Command = tuple[bytes, Callable[[BinaryIO], Any]]
+Command = tuple[bytes, Callable[[Replies], Any]]
 
 #: Key → value and its id, which changes with the value.
 Values = dict[bytes, tuple[bytes, bytes]]
 
 #: Key, new value, id of the value that it takes the place of; None: there must be none.
 Swap = tuple[bytes, bytes, bytes | None]
-
-# A line of a reply is a key and some numbers, or a figure.
-_LONGEST_LINE = 4096
-# Memory is taken for what has come, not for what is said to come.
-_AT_ONCE = 1 << 20
 
 _STORED = b"STORED\r\n"
 _LOST = frozenset({b"EXISTS\r\n", b"NOT_FOUND\r\n", b"NOT_STORED\r\n"})
@@ -38,7 +30,7 @@ _LOST = frozenset({b"EXISTS\r\n", b"NOT_FOUND\r\n", b"NOT_STORED\r\n"})
 # buffers of any socket.
 _SWAPS_AT_ONCE = 1000
 
-_TIME = re.compile(rb"STAT time (\d+)\r\n")
+_TIME = re.compile(rb"^STAT time (\d+)\r$", re.MULTILINE)
 
 
 def ask(client: Any, *commands: Command) -> list[Any]:
@@ -58,19 +50,31 @@ def ask(client: Any, *commands: Command) -> list[Any]:
     if client.sock is None:
         client._connect()
     client.sock.sendall(b"".join([sent for sent, _ in commands]))
-    with client.sock.makefile("rb") as replies:
-        return [read(replies) for _, read in commands]
+    replies = Replies(client.sock.recv)
+    found = [read(replies) for _, read in commands]
+    replies.end()
+    return found
 
 
-def values(keys: Collection[bytes]) -> Command:
+def values(keys: Iterable[bytes]) -> Command:
     """Make the command that reads keys; its reply are `Values`, without those that are absent."""
-    checked = [check_key_helper(key, allow_unicode_keys=False) for key in keys]
-    return b"gets %b\r\n" % b" ".join(checked), partial(_values, frozenset(checked))
+    return _fetch(b"gets", keys, ids=True)
+
+
+def plain(keys: Iterable[bytes]) -> Command:
+    """Make the command that reads keys; its reply are values by their keys, without their ids."""
+    return _fetch(b"get", keys, ids=False)
+
+
+def _fetch(name: bytes, keys: Iterable[bytes], *, ids: bool) -> Command:
+    checked = list(map(_checked, keys))
+    sent = b"%b %b\r\n" % (name, b" ".join(checked))
+    return sent, partial(Replies.values, asked=frozenset(checked), ids=ids)
 
 
 def increase(key: bytes) -> Command:
     """Make the command that adds one to a number; its reply is the sum, None where it is absent."""
-    return b"incr %b 1\r\n" % check_key_helper(key, allow_unicode_keys=False), _number
+    return b"incr %b 1\r\n" % _checked(key), _number
 
 
 def swap(client: Any, swaps: Sequence[Swap]) -> list[bytes]:
@@ -89,10 +93,12 @@ def swap(client: Any, swaps: Sequence[Swap]) -> list[bytes]:
     for start in range(0, len(swaps), _SWAPS_AT_ONCE):
         some = swaps[start : start + _SWAPS_AT_ONCE]
         sent = b"".join(
-            b"add %b 0 0 %d\r\n%b\r\n" % (key, len(value), value)
-            if unique is None
-            else b"cas %b 0 0 %d %b\r\n%b\r\n" % (key, len(value), unique, value)
-            for key, value, unique in some
+            [
+                b"add %b 0 0 %d\r\n%b\r\n" % (key, len(value), value)
+                if unique is None
+                else b"cas %b 0 0 %d %b\r\n%b\r\n" % (key, len(value), unique, value)
+                for key, value, unique in some
+            ]
         )
         (stored,) = ask(client, (sent, partial(_stored, len(some))))
         lost += [key for (key, _, _), done in zip(some, stored, strict=True) if not done]
@@ -105,68 +111,41 @@ def seconds(client: Any) -> int:
     return int(found)
 
 
-def _values(asked: Collection[bytes], replies: BinaryIO) -> Values:
-    found: Values = {}
-    for line in iter(partial(replies.readline, _LONGEST_LINE), b"END\r\n"):
-        if not line.startswith(b"VALUE "):
-            raise _unexpected(line)
-        _, key, _, size, unique = line.split()
-        # The id goes into a command.
-        if key not in asked or not size.isdigit() or not unique.isdigit():
-            raise _unexpected(line)
-        length = int(size) + 2
-        value = replies.read(length) if length <= _AT_ONCE else _in_pieces(replies, length)
-        if not value.endswith(b"\r\n") or len(value) != length:
-            raise _unexpected(line if len(value) == length else b"")
-        found[key] = value[:-2], unique
-    return found
+@lru_cache(maxsize=4096)
+def _checked(key: bytes) -> bytes:
+    # The same stamps are asked for again and again.
+    checked: bytes = check_key_helper(key, allow_unicode_keys=False)
+    return checked
 
 
-def _in_pieces(replies: BinaryIO, length: int) -> bytes:
-    pieces: list[bytes] = []
-    while length and (piece := replies.read(min(length, _AT_ONCE))):
-        pieces.append(piece)
-        length -= len(piece)
-    return b"".join(pieces)
-
-
-def _seconds(replies: BinaryIO) -> int:
-    time = None
-    for line in iter(partial(replies.readline, _LONGEST_LINE), b"END\r\n"):
-        if not line.startswith(b"STAT "):
-            raise _unexpected(line)
-        time = time or _TIME.fullmatch(line)
+def _seconds(replies: Replies) -> int:
+    # Dozens of lines, of which one is wanted.
+    time = _TIME.search(replies.until_end(b"STAT "))
     if time is None:
         raise MemcacheUnknownError("it does not tell the time")
     return int(time[1])
 
 
-def _number(replies: BinaryIO) -> int | None:
-    line = replies.readline(_LONGEST_LINE)
+def _number(replies: Replies) -> int | None:
+    line = replies.line()
     if line == b"NOT_FOUND\r\n":
         return None
-    if not line.endswith(b"\r\n") or not line[:-2].isdigit():
-        raise _unexpected(line)
+    if not line[:-2].isdigit():
+        raise unexpected(line)
     return int(line)
 
 
-def _stored(count: int, replies: BinaryIO) -> list[bool]:
+def _stored(count: int, replies: Replies) -> list[bool]:
+    # Nobody was quicker, most times.
+    if replies.skip(_STORED * count):
+        return [True] * count
     stored: list[bool] = []
     for _ in range(count):
-        line = replies.readline(_LONGEST_LINE)
+        line = replies.line()
         if line != _STORED and line not in _LOST:
-            raise _unexpected(line)
+            raise unexpected(line)
         stored.append(line == _STORED)
     return stored
-
-
-def _unexpected(line: bytes) -> Exception:
-    error: Exception
-    if line.endswith(b"\n") or len(line) == _LONGEST_LINE:
-        error = MemcacheUnknownError(line[:100].decode("ascii", "replace").strip())
-    else:
-        error = MemcacheUnexpectedCloseError("the connection was closed")
-    return error
 
 
 #: The command that asks for the time; its reply are whole seconds since 1970.
