@@ -113,11 +113,12 @@ def oldest(session: nox.Session) -> None:
     Whole programs are left out, and on PostgreSQL there is only what compiles and what writes.
     """
     install_for_tests(session, f"Django=={next(iter(MATRIX))}.*", postgresql="psycopg")
-    databases = "not mariadb and (not sqlite_wal or lmdb)"
-    databases += " and (not postgresql or compiled or test_writes)"
-    programs = "not in_a_project and not outlives"
+    chosen = (
+        "not mariadb and not memcached and (not sqlite_wal or lmdb)"
+        " and (not postgresql or compiled or test_writes)"
+        " and not in_a_project and not outlives"
+    )
     left_out = [f"--ignore=tests/{name}" for name in ELSEWHERE]
-    chosen = f"{databases} and not memcached and {programs}"
     run_tests(session, "-m", "not slow", "-k", chosen, *left_out)
 
 

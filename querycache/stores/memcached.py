@@ -287,7 +287,7 @@ class MemcachedStore(Store):
 
 def _get(client: Any, keys: Sequence[bytes]) -> dict[bytes, bytes]:
     found: dict[bytes, bytes]
-    (found,) = commands.ask(client, commands.plain(keys))
+    (found,) = commands.ask(client, commands.get(keys))
     return found
 
 

@@ -61,7 +61,7 @@ def values(keys: Iterable[bytes]) -> Command:
     return _fetch(b"gets", keys, ids=True)
 
 
-def plain(keys: Iterable[bytes]) -> Command:
+def get(keys: Iterable[bytes]) -> Command:
     """Make the command that reads keys; its reply are values by their keys, without their ids."""
     return _fetch(b"get", keys, ids=False)
 
@@ -120,7 +120,7 @@ def _checked(key: bytes) -> bytes:
 
 def _seconds(replies: Replies) -> int:
     # Dozens of lines, of which one is wanted.
-    time = _TIME.search(replies.until_end(b"STAT "))
+    time = _TIME.search(replies.figures())
     if time is None:
         raise MemcacheUnknownError("it does not tell the time")
     return int(time[1])

@@ -19,8 +19,6 @@ _BIGGEST_PIECE = 1 << 20
 _LONGEST_LINE = 4096
 _MOST_FIGURES = 1 << 20
 
-_END = b"END\r\n"
-
 
 class Replies:
     """What arrives in answer to the commands that went out together.
@@ -51,7 +49,7 @@ class Replies:
             self._wait()
             start = 0
             end = self._data.find(b"\n")
-        if end < 0 or end - start > _LONGEST_LINE or self._data[end - 1 : end] != b"\r":
+        if end < 0 or end - start > _LONGEST_LINE:
             raise unexpected(self._data[start : start + _LONGEST_LINE])
         self._start = end + 1
         return self._data[start : end + 1]
@@ -93,7 +91,7 @@ class Replies:
             start, size = end + 2, int(parts[3]) + 2
             if len(data) - start < size:
                 self._start = start
-                self._fill(size)
+                self._wait(size - (len(data) - start))
                 data, start = self._data, self._start
             over = start + size
             if data[over - 2 : over] != b"\r\n":
@@ -119,28 +117,24 @@ class Replies:
             self._start += len(text)
         return found
 
-    def until_end(self, each: bytes) -> bytes:
-        """Return lines of one kind, up to the one that ends them.
-
-        Args:
-            each: what every line begins with.
+    def figures(self) -> bytes:
+        """Return the lines of a server's statistics, without the one that ends them.
 
         Raises:
             MemcacheError: something else comes.
             OSError: as `line`.
         """
         first = self.line()
-        if first == _END:
-            return b""
-        if not first.startswith(each):
+        if not first.startswith(b"STAT "):
             raise unexpected(first)
-        while (end := self._data.find(b"\r\n" + _END, self._start - 2)) < 0:
+        self._start -= len(first)
+        while (end := self._data.find(b"\r\nEND\r\n", self._start)) < 0:
             if len(self._data) > _MOST_FIGURES:
                 raise MemcacheUnknownError("more figures than it can have")
-            self._data += self._next(_PIECE)
-        lines = first + self._data[self._start : end + 2]
-        self._start = end + 2 + len(_END)
-        if lines.count(b"\n" + each) + 1 != lines.count(b"\n"):
+            self._wait()
+        lines = self._data[self._start : end + 2]
+        self._start = end + 7
+        if lines.count(b"\nSTAT ") + 1 != lines.count(b"\n"):
             raise unexpected(lines)
         return lines
 
@@ -154,25 +148,16 @@ class Replies:
         if self._start != len(self._data):
             raise unexpected(self._data[self._start :][:_LONGEST_LINE])
 
-    def _wait(self) -> None:
-        """Have more, behind what is left."""
-        rest = self._data[self._start :]
-        self._data, self._start = rest + self._next(_PIECE), 0
-
-    def _fill(self, size: int) -> None:
-        """Have so many bytes, of which some are there."""
+    def _wait(self, number: int = 1) -> None:
+        """Have so many bytes more at the least, behind what is left."""
         pieces = [self._data[self._start :]]
-        missing = size - len(pieces[0])
-        while missing > 0:
-            pieces.append(self._next(min(missing, _BIGGEST_PIECE)))
-            missing -= len(pieces[-1])
+        while number > 0:
+            piece = self._receive(_PIECE if number < _PIECE else min(number, _BIGGEST_PIECE))
+            if not piece:
+                raise MemcacheUnexpectedCloseError("the connection was closed")
+            pieces.append(piece)
+            number -= len(piece)
         self._data, self._start = b"".join(pieces), 0
-
-    def _next(self, size: int) -> bytes:
-        piece = self._receive(size)
-        if not piece:
-            raise MemcacheUnexpectedCloseError("the connection was closed")
-        return piece
 
 
 def unexpected(text: bytes) -> Exception:

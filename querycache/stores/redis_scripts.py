@@ -14,10 +14,6 @@ from dataclasses import dataclass, field
 
 from querycache.stamps import MOST_WRITING_BYTES
 
-# The counter is never below the server's clock in µs, so it does not go back when it is lost, nor
-# when the server comes back with an old one. Clocks can be set back, and those of two servers
-# differ, so a counter that is made anew also begins another era: 8 random bytes behind its number.
-#
 # Each command costs more than a key in it, so all is read by one, and written by one. Reading the
 # identity keeps it from being evicted before the stamps. MGET answers "absent" for a key that holds
 # no string, and MSET replaces it: a foreign value under a stamp's key is mended like a damaged one.
@@ -42,6 +38,10 @@ _LEASED = """
 local after = 'W' .. token .. deadline
 """
 
+# The counter is never below the server's clock in µs, so it does not go back when it is lost, nor
+# when the server comes back with an old one. Clocks can be set back, and those of two servers
+# differ, so a counter that is made anew also begins another era: 8 random bytes behind its number.
+#
 # What is no number of ours, or has come to where Lua's numbers are no longer whole, begins anew.
 _FRESH = """
 local sequence, era = micros, string.sub(nonce, 1, 8)
