@@ -140,8 +140,8 @@ def _stamps_read_late(store: Any, cache: Any) -> None:
 
         def run_before() -> Any:
             result = run()
-            # Long enough for a writer to come and go.
-            time.sleep(random.uniform(0, 0.005))
+            # Long enough for a writer to come and go, slow commits included.
+            time.sleep(random.uniform(0, 0.03))
             again = kept_under(cache, query, store.stamps(query.keys))
             under.some, under.whole = (again.some, again.whole) if again else (None, None)
             return result

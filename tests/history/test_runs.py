@@ -110,7 +110,7 @@ def test_checker_finds_nothing_where_there_is_no_cache(places: Places) -> None:
 @pytest.mark.parametrize("mutant", ["begin", "end", "stamps before the query"])
 def test_checker_finds_querycache_without_a_mechanism(places: Places, mutant: str) -> None:
     # LMDB puts nothing in quarantine, which would hide most of the damage.
-    scenario = Scenario(store="lmdb", slow=0.01, reads=4000, mutant=mutant)
+    scenario = Scenario(store="lmdb", slow=0.01, reads=1500, mutant=mutant)
     assert not made_until(is_late, scenario, places).verdict.clean
 
 
