@@ -26,7 +26,6 @@ _ROUNDS = 200
 
 # From here on memcached takes an expiry for a point of time, and from 2038 on for one long past.
 _RELATIVE = 30 * 86400
-_LATEST = 2**31 - 1
 
 _GENERATION_BYTES = 8
 
@@ -70,6 +69,9 @@ class MemcachedStore(Store):
         self._counter = f"{options.prefix}:sequence".encode()
         self._era = f"{options.prefix}:era".encode()
         self._generation = f"{options.prefix}:generation".encode()
+        # Each node has one of its own.
+        clock = f"{options.prefix}:clock".encode()
+        self._left, self._wind = commands.left(clock), commands.wind(clock)
         self._home = node_of(self._nodes, self._counter)
         # An era begins before its counter does and is asked for after it: so no number of a new
         # counter passes for one of the old era.
@@ -230,8 +232,8 @@ class MemcachedStore(Store):
         that is counted from before shorter than the leases that were lost.
         """
         at_home = settles and node is self._home
-        found, seconds, *taken = commands.ask(
-            client, commands.values(keys), commands.SECONDS, *(self._take if at_home else ())
+        found, seconds, *taken = self._ask_timed(
+            client, node, commands.values(keys), *(self._take if at_home else ())
         )
         sequence, era = 0, b""
         if at_home:
@@ -266,13 +268,43 @@ class MemcachedStore(Store):
     def _clock(self, client: Any) -> protocol.Clock:
         # The era before the counter: should a new one begin in between, the old era fits no stamp
         # that is settled later. memcached reads in the order that it is given.
-        found, seconds = commands.ask(
-            client, commands.values([self._era, self._counter]), commands.SECONDS
+        found, seconds = self._ask_timed(
+            client, self._home, commands.values([self._era, self._counter])
         )
         if len(found) < 2:
             return protocol.Clock(0, b"", seconds * 1000)
         (era, _), (number, _) = found[self._era], found[self._counter]
         return protocol.Clock(int(number), era, seconds * 1000)
+
+    def _ask_timed(
+        self, client: Any, node: Node, first: commands.Command, *others: commands.Command
+    ) -> list[Any]:
+        """Return the reply to a command, a node's clock since then, and the replies to others.
+
+        Args:
+            client: of the node.
+            node: whose clock; in whole seconds since 1970.
+            first: what is asked before the clock is read.
+            others: what is asked besides; the clock may be read after it, where its key is lost.
+        """
+        found = commands.ask(client, first, self._left if node.winds else commands.FIGURES, *others)
+        told: int | commands.Figures | None = found[1]
+        if isinstance(told, commands.Figures):
+            if node.winds is None:
+                node.winds = told.tells_left
+            told = told.seconds
+        elif told is None:
+            told = self._wound(client, node)
+        found[1] = told
+        return found
+
+    def _wound(self, client: Any, node: Node) -> int:
+        """Store the key that tells the clock, which was lost or never stored; return the clock."""
+        figures: commands.Figures
+        _, told, figures = commands.ask(client, self._wind, self._left, commands.FIGURES)
+        # A second may have begun between the two.
+        node.winds = told is not None and 0 <= figures.seconds - told <= 1
+        return figures.seconds
 
     def _current_generation(self, client: Any) -> bytes:
         generation = os.urandom(_GENERATION_BYTES)
@@ -295,7 +327,7 @@ def _set(client: Any, key: bytes, value: bytes, ttl: float | None) -> None:
     expiry = 0 if ttl is None else max(1, math.ceil(ttl))
     if expiry >= _RELATIVE:
         expiry += commands.seconds(client)
-        if expiry > _LATEST:
+        if expiry > commands.LATEST:
             expiry = 0
     try:
         client.set(key, value, expire=expiry)

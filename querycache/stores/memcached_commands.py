@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from querycache.stores.memcached_replies import Replies, unexpected
 from querycache.stores.memcached_wire import MemcacheUnknownError, check_key_helper
@@ -23,6 +23,19 @@ Values = dict[bytes, tuple[bytes, bytes]]
 #: Key, new value, id of the value that it takes the place of; None: there must be none.
 Swap = tuple[bytes, bytes, bytes | None]
 
+
+class Figures(NamedTuple):
+    """What a server tells of itself.
+
+    Args:
+        seconds: its clock, in whole seconds since 1970.
+        tells_left: whether it is one that knows `left`.
+    """
+
+    seconds: int
+    tells_left: bool
+
+
 _STORED = b"STORED\r\n"
 _LOST = frozenset({b"EXISTS\r\n", b"NOT_FOUND\r\n", b"NOT_STORED\r\n"})
 
@@ -30,7 +43,15 @@ _LOST = frozenset({b"EXISTS\r\n", b"NOT_FOUND\r\n", b"NOT_STORED\r\n"})
 # buffers of any socket.
 _SWAPS_AT_ONCE = 1000
 
+#: The last second that memcached takes for an expiry.
+LATEST = 2**31 - 1
+
 _TIME = re.compile(rb"^STAT time (\d+)\r$", re.MULTILINE)
+_VERSION = re.compile(rb"^STAT version (\d+)\.(\d+)", re.MULTILINE)
+#: The first whose reply to `left` is one line: ``HD`` and, until 1.6.10, ``OK``
+#: (https://github.com/memcached/memcached/issues/546).
+_TELLS_LEFT = (1, 6)
+_LEFT = re.compile(rb"(?:HD|OK) t(\d{1,10}) ?\r\n")
 
 
 def ask(client: Any, *commands: Command) -> list[Any]:
@@ -77,6 +98,20 @@ def increase(key: bytes) -> Command:
     return b"incr %b 1\r\n" % _checked(key), _number
 
 
+def left(key: bytes) -> Command:
+    """Make the command that reads the clock off a key that `wind` has stored.
+
+    Its reply are the same seconds as in `FIGURES`, which take memcached longer than all else of a
+    step; None where the key tells none.
+    """
+    return b"mg %b t\r\n" % _checked(key), _left
+
+
+def wind(key: bytes) -> Command:
+    """Make the command that stores a key for `left`; its reply is whether it was stored."""
+    return b"set %b 0 %d 0\r\n\r\n" % (_checked(key), LATEST), _wound
+
+
 def swap(client: Any, swaps: Sequence[Swap]) -> list[bytes]:
     """Put values in the place of those that were read; returns the keys that others have changed.
 
@@ -107,8 +142,9 @@ def swap(client: Any, swaps: Sequence[Swap]) -> list[bytes]:
 
 def seconds(client: Any) -> int:
     """Return the clock of a client's node, in whole seconds since 1970."""
-    (found,) = ask(client, SECONDS)
-    return int(found)
+    (found,) = ask(client, FIGURES)
+    told: Figures = found
+    return told.seconds
 
 
 @lru_cache(maxsize=4096)
@@ -118,12 +154,32 @@ def _checked(key: bytes) -> bytes:
     return checked
 
 
-def _seconds(replies: Replies) -> int:
-    # Dozens of lines, of which one is wanted.
-    time = _TIME.search(replies.figures())
+def _figures(replies: Replies) -> Figures:
+    # Dozens of lines, of which two are wanted.
+    lines = replies.figures()
+    time, version = _TIME.search(lines), _VERSION.search(lines)
     if time is None:
         raise MemcacheUnknownError("it does not tell the time")
-    return int(time[1])
+    tells = version is not None and (int(version[1]), int(version[2])) >= _TELLS_LEFT
+    return Figures(int(time[1]), tells)
+
+
+def _left(replies: Replies) -> int | None:
+    line = replies.line()
+    found = _LEFT.fullmatch(line)
+    if found is not None and int(found[1]) <= LATEST:
+        return LATEST - int(found[1])
+    # Absent, kept for good, or asked in vain.
+    if line.startswith((b"EN\r", b"HD", b"OK", b"ERROR\r")):
+        return None
+    raise unexpected(line)
+
+
+def _wound(replies: Replies) -> bool:
+    line = replies.line()
+    if line != _STORED and not line.startswith(b"SERVER_ERROR "):
+        raise unexpected(line)
+    return line == _STORED
 
 
 def _number(replies: Replies) -> int | None:
@@ -148,5 +204,5 @@ def _stored(count: int, replies: Replies) -> list[bool]:
     return stored
 
 
-#: The command that asks for the time; its reply are whole seconds since 1970.
-SECONDS: Command = (b"stats\r\n", _seconds)
+#: The command that asks for a server's own figures; its reply are `Figures`.
+FIGURES: Command = (b"stats\r\n", _figures)

@@ -53,6 +53,8 @@ class Node:
         self.where = where if isinstance(where, str) else "{}:{}".format(*where)
         #: The generation of entries that the last read has seen; None: none yet.
         self.generation: bytes | None = None
+        #: Whether a key tells the server's time; None: nobody has asked for its figures yet.
+        self.winds: bool | None = None
         self._server = where
         self._settings = {
             "no_delay": True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -27,6 +28,10 @@ def ask(server: MemcachedServer, command: str, *args: Any) -> Any:
 
 def figure(server: MemcachedServer, name: bytes) -> int:
     return int(ask(server, "stats")[name])
+
+
+#: One command of those that go out together: a line, and an empty value where one is stored.
+_COMMAND = re.compile(rb"set [^\r]*\r\n\r\n|[^\r]*\r\n")
 
 
 class Tap:
@@ -67,13 +72,13 @@ class _Tapped(socket.socket):
         self._asking = True
         if self._tap.before is None:
             return super().sendall(data)
-        commands = data.splitlines(keepends=True) if data.startswith(b"gets ") else [data]
+        commands = _COMMAND.findall(data) if data.startswith(b"gets ") else [data]
         answered = 0
         for command in commands:
             self._tap.before(command)
             super().sendall(command)
             if command is not commands[-1]:
-                end = b"\r\n" if command.startswith(b"incr ") else b"END\r\n"
+                end = b"END\r\n" if command.startswith((b"gets ", b"stats")) else b"\r\n"
                 answered = self._answered(answered, end)
         return None
 

@@ -9,7 +9,18 @@ from typing import Any
 
 import pytest
 
-from querycache.stores.memcached_commands import SECONDS, ask, get, increase, swap, values
+from querycache.stores.memcached_commands import (
+    FIGURES,
+    LATEST,
+    Figures,
+    ask,
+    get,
+    increase,
+    left,
+    swap,
+    values,
+    wind,
+)
 from querycache.stores.memcached_wire import MemcacheUnexpectedCloseError, MemcacheUnknownError
 
 KEYS = (b"one", b"two", b"three")
@@ -46,10 +57,10 @@ def test_any_pieces_are_the_same_replies(seed: int) -> None:
     data = b"VALUE two 0 300 17\r\n%b\r\nVALUE one 0 0 18\r\n\r\nEND\r\n" % value
     data += STATS + b"12\r\n" + b"VALUE three 0 7\r\nEND\r\nEN\r\nEND\r\n" + b"NOT_FOUND\r\n"
     server = client(cut(data, seed))
-    found = ask(server, values(KEYS), SECONDS, increase(b"n"), get(KEYS), increase(b"m"))
+    found = ask(server, values(KEYS), FIGURES, increase(b"n"), get(KEYS), increase(b"m"))
     assert found == [
         {b"two": (value, b"17"), b"one": (b"", b"18")},
-        1_700_000_000,
+        Figures(1_700_000_000, tells_left=True),
         12,
         {b"three": b"END\r\nEN"},
         None,
@@ -85,12 +96,19 @@ def test_a_value_larger_than_a_piece() -> None:
         (increase(b"n"), b"1\r\n1\r\n"),
         (increase(b"n"), b"1" * 5000 + b"\r\n"),
         (increase(b"n"), b"1" * 5000),
-        (SECONDS, b"END\r\n"),
-        (SECONDS, b"ERROR\r\n"),
-        (SECONDS, b"STAT pid 1\r\nEND\r\n"),
-        (SECONDS, b"STAT pid 1\r\ntime\r\nSTAT time 1\r\nEND\r\n"),
-        (SECONDS, b"STAT a 1\r\nSTAT time 1\r\nERROR\r\nEND\r\n"),
-        (SECONDS, STATS + b"STAT"),
+        (FIGURES, b"END\r\n"),
+        (FIGURES, b"ERROR\r\n"),
+        (FIGURES, b"STAT pid 1\r\nEND\r\n"),
+        (FIGURES, b"STAT pid 1\r\ntime\r\nSTAT time 1\r\nEND\r\n"),
+        (FIGURES, b"STAT a 1\r\nSTAT time 1\r\nERROR\r\nEND\r\n"),
+        (FIGURES, STATS + b"STAT"),
+        (left(b"c"), b"VA 0 t5\r\n\r\n"),
+        (left(b"c"), b"HD t5\r\nHD t5\r\n"),
+        (left(b"c"), b"EN\n"),
+        (left(b"c"), b"\r\n"),
+        (wind(b"c"), b"NOT_STORED\r\n"),
+        (wind(b"c"), b"ERROR\r\n"),
+        (wind(b"c"), b"STORED\r\nSTORED\r\n"),
     ],
 )
 def test_nothing_else_is_a_reply(command: Any, data: bytes) -> None:
@@ -104,13 +122,59 @@ def test_nothing_else_is_a_reply(command: Any, data: bytes) -> None:
         (values(KEYS), b"VALUE one 0 1 1\r\nx\r\nEND\r\n"),
         (get(KEYS), b"VALUE one 0 1\r\nx\r\nEND\r\n"),
         (increase(b"n"), b"1\r\n"),
-        (SECONDS, STATS),
+        (FIGURES, STATS),
+        (left(b"c"), b"HD t5\r\n"),
     ],
 )
 def test_a_reply_that_is_cut_short_is_a_lost_connection(command: Any, data: bytes) -> None:
     for size in range(len(data)):
         with pytest.raises(MemcacheUnexpectedCloseError):
             ask(whole(data[:size]), command)
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"HD t5\r\n", LATEST - 5),
+        (b"HD t0\r\n", LATEST),
+        (b"OK t5\r\n", LATEST - 5),
+        (b"OK t5 \r\n", LATEST - 5),
+        # No key, or no such command.
+        (b"EN\r\n", None),
+        (b"ERROR\r\n", None),
+        # Stored by somebody else, to be kept for good.
+        (b"HD t-1\r\n", None),
+        (b"HD\r\n", None),
+        # Before 1970.
+        (b"HD t%d\r\n" % (LATEST + 1), None),
+        (b"HD t" + b"9" * 30 + b"\r\n", None),
+    ],
+)
+def test_time_that_a_key_tells(data: bytes, told: int | None) -> None:
+    assert ask(whole(data), left(b"c")) == [told]
+
+
+@pytest.mark.parametrize(
+    ("version", "tells"),
+    [
+        (b"1.6.6", True),
+        (b"1.10", True),
+        (b"2.0", True),
+        (b"1.5.22", False),
+        (b"0.9", False),
+        (b"unknown", False),
+    ],
+)
+def test_servers_that_can_be_asked_what_a_key_has_left(version: bytes, tells: bool) -> None:
+    (told,) = ask(whole(STATS.replace(b"1.6\r", b"%b\r" % version)), FIGURES)
+    assert told == Figures(1_700_000_000, tells)
+    (told,) = ask(whole(STATS.replace(b"STAT version 1.6\r\n", b"")), FIGURES)
+    assert not told.tells_left
+
+
+def test_a_key_that_finds_no_room_is_not_stored() -> None:
+    server = whole(b"STORED\r\nSERVER_ERROR out of memory storing object\r\n")
+    assert ask(server, wind(b"c"), wind(b"c")) == [True, False]
 
 
 def test_swaps_tell_which_were_lost() -> None:
@@ -138,7 +202,7 @@ def endless(start: bytes, piece: bytes) -> Callable[[], Any]:
 @pytest.mark.parametrize(
     ("command", "server"),
     [
-        (SECONDS, endless(b"STAT a 1\r\n", b"STAT b 2\r\n" * 3000)),
+        (FIGURES, endless(b"STAT a 1\r\n", b"STAT b 2\r\n" * 3000)),
         (values(KEYS), endless(b"x", b"x" * 30_000)),
         (increase(b"n"), endless(b"1", b"1" * 30_000)),
     ],

@@ -58,6 +58,8 @@ def test_more_replies_than_a_socket_has_room_for_are_never_on_the_way(
     tap, token = Tap(), secrets.token_bytes(16)
     store = open_(own, tap=tap)
     many = [b"qc:s:%d" % number for number in range(2001)]
+    store.clock()
+    store.clock()
     assert trips(tap, lambda: store.begin(many, token)) == 1 + 3
     assert all(token in protocol.leases(value) for value in store.stamps(many))
 
