@@ -74,12 +74,10 @@ def database(request: pytest.FixtureRequest, environment: Environment) -> Iterat
 
     from querycache import install
     from tests.environment import empty_tables, forget_stores
-    from tests.servers import Unavailable, require
+    from tests.servers import required
 
-    try:
+    with required():
         alias = environment.database(getattr(request, "param", "sqlite"))
-    except Unavailable as reason:
-        require(reason)
     install.uninstall()
     empty_tables(alias)
     yield alias
@@ -92,12 +90,10 @@ def database(request: pytest.FixtureRequest, environment: Environment) -> Iterat
 @pytest.fixture
 def store_url(request: pytest.FixtureRequest, environment: Environment) -> str:
     """The URL of a store; parametrise indirectly with kinds of `STORES`."""
-    from tests.servers import Unavailable, require
+    from tests.servers import required
 
-    try:
+    with required():
         return environment.store_url(getattr(request, "param", "memory"))
-    except Unavailable as reason:
-        require(reason)
 
 
 @pytest.fixture

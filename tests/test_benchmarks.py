@@ -26,7 +26,7 @@ from benchmarks.plan import SIZES
 from benchmarks.processes import started
 from benchmarks.progress import Progress
 from benchmarks.rounds import measure
-from tests.servers import PostgresServer, RedisServer, Unavailable, require
+from tests.servers import PostgresServer, RedisServer, required
 
 ROOT = Path(__file__).resolve().parents[1]
 SITES = {"none", "querycache-lmdb", "cachalot-locmem"}
@@ -206,10 +206,8 @@ def run() -> Iterator[Run]:
 def figures_of(*arguments: str) -> Any:
     """What a program of its own prints as JSON; skips where a server is missing."""
     for start in (PostgresServer, RedisServer):
-        try:
+        with required():
             start().start().close()
-        except Unavailable as reason:
-            require(reason)
     return json.loads(benchmarks(*arguments, "--json"))
 
 

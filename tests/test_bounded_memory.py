@@ -91,12 +91,10 @@ def test_settings_with_names_that_are_made_up(
     environment: Environment, database: str, name: str
 ) -> None:
     """A connection may live as long as its process."""
-    from tests.servers import Unavailable, require
+    from tests.servers import required
 
-    try:
+    with required():
         alias = environment.database("postgresql")
-    except Unavailable as reason:
-        require(reason)
     configure(STORE="memory://")
     connection = connections[alias]
     contexts = set()

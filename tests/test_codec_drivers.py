@@ -14,7 +14,7 @@ import pytest
 from querycache import codec
 from querycache.codec import encode
 from tests.codecs import assert_round_trip
-from tests.servers import PostgresServer, Unavailable, require
+from tests.servers import PostgresServer, required
 
 if TYPE_CHECKING:
     import psycopg
@@ -70,10 +70,8 @@ def test_rows_of_sqlite() -> None:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    try:
+    with required():
         started = PostgresServer().start()
-    except Unavailable as reason:
-        require(reason)
     with started:
         yield started
 

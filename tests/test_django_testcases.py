@@ -11,19 +11,17 @@ from pathlib import Path
 import pytest
 
 from tests.environment import Environment
-from tests.servers import Unavailable, require
+from tests.servers import required
 
 ROOT = Path(__file__).parent.parent
 
 
 def database(environment: Environment, kind: str) -> dict[str, object]:
-    try:
+    with required():
         if kind == "postgresql":
             return environment.postgres.django_database("suite")
         if kind == "mariadb":
             return environment.mariadb.django_database("suite")
-    except Unavailable as reason:
-        require(reason)
     settings: dict[str, object] = {"ENGINE": "django.db.backends.sqlite3", "NAME": "unused"}
     if kind == "file":
         settings["TEST"] = {"NAME": str(environment.folder / "suite.db")}

@@ -23,7 +23,7 @@ from querycache.stores import SCHEMES
 from querycache.stores.lmdb_files import default_path
 from tests.documents import DOCS, PAGES, ROOT, Project, blocks, prose
 from tests.environment import Environment
-from tests.servers import Unavailable, require
+from tests.servers import required
 
 REFERENCE = DOCS / "reference"
 TUTORIAL = DOCS / "tutorial"
@@ -64,10 +64,8 @@ def test_tutorial(bookshop: Project) -> None:
 
 
 def test_tutorial_on_redis(bookshop: Project, environment: Environment, tmp_path: Path) -> None:
-    try:
+    with required():
         url = environment.store_url("redis")
-    except Unavailable as reason:
-        require(reason)
     shutil.copytree(bookshop.folder, tmp_path / "copy")
     place = {"redis://localhost:6379/0": url}
     Project(tmp_path / "copy", bookshop.name, place).follow(TUTORIAL / "redis.md")

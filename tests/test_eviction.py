@@ -12,15 +12,13 @@ from django.core.management import call_command
 from django.test.utils import override_settings
 
 from querycache import asking_checks
-from tests.servers import RedisServer, Unavailable, require
+from tests.servers import RedisServer, required
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RedisServer]:
-    try:
+    with required():
         running = RedisServer().start()
-    except Unavailable as reason:
-        require(reason)
     with running:
         yield running
 

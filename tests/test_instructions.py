@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.environment import Unavailable, open_environment
+from benchmarks.environment import open_environment
 from benchmarks.instructions import measure
-from tests.servers import require
+from tests.servers import required
 
 #: Case → what the instructions may be, over those of the ORM alone (hits) or without the library,
 #: on SQLite and in memory.
@@ -25,13 +25,8 @@ MOST = {
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, float]:
-    try:
-        with open_environment() as environment:
-            counted = measure(
-                environment, "sqlite", ["querycache-memory"], tuple(MOST), turns=(5, 25)
-            )
-    except Unavailable as reason:
-        require(reason)
+    with required(), open_environment() as environment:
+        counted = measure(environment, "sqlite", ["querycache-memory"], tuple(MOST), turns=(5, 25))
     return {one.case: one.over for one in counted if one.contender == "querycache-memory"}
 
 

@@ -25,7 +25,7 @@ from tests.environment import STORES, Environment, configure, elsewhere
 from tests.hooks import HookedStore
 from tests.library.models import Publisher
 from tests.processes import Peer, Place
-from tests.servers import Unavailable, require
+from tests.servers import required
 
 STAMPS = b"s" * 49
 
@@ -115,10 +115,8 @@ def test_a_hit_asks_for_the_stamps_alone(near: QueryCache, database: str) -> Non
 @pytest.fixture
 def pushed(database: str, environment: Environment) -> Iterator[QueryCache]:
     """querycache with a near cache that Redis tells of changes."""
-    try:
+    with required():
         url = environment.store_url("redis")
-    except Unavailable as reason:
-        require(reason)
     prefix = f"push{os.urandom(4).hex()}"
     yield configure(STORE=url, NEAR="push", LEASE=0.2, KEY_PREFIX=prefix).cache
     install.uninstall()

@@ -11,7 +11,7 @@ from django.db import DatabaseError, connections
 import querycache
 from tests.hooks import eventually, hook_transactions
 from tests.outages import Clock, errors, outages
-from tests.servers import MemcachedServer, RedisServer, Unavailable, require
+from tests.servers import MemcachedServer, RedisServer, required
 from tests.stages import Register, Stage, staged
 
 AnyServer = RedisServer | MemcachedServer
@@ -44,10 +44,8 @@ def server(request: pytest.FixtureRequest, servers: dict[str, AnyServer]) -> Ite
     if request.param not in servers:
         servers[request.param] = kinds[request.param]()
     found = servers[request.param]
-    try:
+    with required():
         found.start()
-    except Unavailable as reason:
-        require(reason)
     yield found
     found.resume()
 

@@ -20,7 +20,7 @@ import querycache
 from querycache import install
 from querycache.stores.base import StoreUnusable
 from tests.library.models import Publisher
-from tests.servers import RedisServer, Unavailable, require
+from tests.servers import RedisServer, required
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite_wal"], indirect=True, ids=[""])
 
@@ -160,10 +160,8 @@ def test_password_that_a_server_refuses(
     database: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = Told(caplog)
-    try:
+    with required():
         server = RedisServer(options={"requirepass": "another"}).start()
-    except Unavailable as reason:
-        require(reason)
     try:
         for user in ("", "user"):
             url = f"redis://{user}:{SECRET}@127.0.0.1:{server.port}/0"

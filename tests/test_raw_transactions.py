@@ -10,7 +10,7 @@ from django.db import IntegrityError, OperationalError, connections, transaction
 from tests.environment import add_database, configure, elsewhere, make_tables
 from tests.kinds import concurrent, mariadb, on, servers, sqlites, wal
 from tests.library.models import Author, Genre
-from tests.servers import PostgresServer, Unavailable, require
+from tests.servers import PostgresServer, required
 from tests.watching import Watch, execute, fresh_genres, genres
 
 # -- without atomic ----------------------------------------------------------------------------
@@ -183,10 +183,8 @@ def test_an_error_in_a_raw_transaction_leaves_it_in_doubt(database: str, watch: 
 @pytest.fixture
 def preparing() -> Iterator[str]:
     """An alias of a server that allows prepared transactions."""
-    try:
+    with required():
         server = PostgresServer(options={"max_prepared_transactions": "2"}).start()
-    except Unavailable as reason:
-        require(reason)
     alias = "preparing"
     try:
         server.create_database("library")

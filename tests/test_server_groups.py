@@ -13,10 +13,9 @@ from tests.servers import (
     RedisCluster,
     RedisSentinels,
     RedisServer,
-    Unavailable,
     cut_replication,
     mend_replication,
-    require,
+    required,
 )
 from tests.servers.redis_groups import client, in_step, role_of, until
 
@@ -24,10 +23,8 @@ PROGRAMS = [["redis-server"], ["valkey-server"]]
 
 
 def started(group: Any) -> Any:
-    try:
+    with required():
         return group.start()
-    except Unavailable as reason:
-        require(reason)
 
 
 def test_server_over_tls(tmp_path: Path) -> None:

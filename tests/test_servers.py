@@ -21,16 +21,15 @@ from tests.servers import (
     Unavailable,
     find_program,
     require,
+    required,
 )
 
 KINDS = [RedisServer, MemcachedServer, PostgresServer, MariaDBServer]
 
 
 def start(kind: Callable[[], Server]) -> Server:
-    try:
+    with required():
         return kind().start()
-    except Unavailable as reason:
-        require(reason)
 
 
 def alive(pid: int) -> bool:
@@ -118,11 +117,9 @@ servers[0].pause()
     ],
 )
 def test_no_orphans(end: str, status: int) -> None:
-    try:
+    with required():
         for name in ("redis-server", "memcached"):
             find_program(name)
-    except Unavailable as reason:
-        require(reason)
     postgres = status == -signal.SIGKILL
     try:
         find_program("postgres")
@@ -156,10 +153,8 @@ def test_child_of_a_fork_leaves_the_server_alone() -> None:
 
 
 def test_redis_with_options() -> None:
-    try:
+    with required():
         server = RedisServer(password="x y", tcp=False, options={"maxmemory": "7mb"}).start()
-    except Unavailable as reason:
-        require(reason)
     with server, redis.Redis(unix_socket_path=str(server.socket), password="x y") as client:
         assert client.config_get("maxmemory") == {"maxmemory": str(7 * 1024 * 1024)}
         assert client.config_get("save") == {"save": ""}

@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Iterable
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from types import TracebackType
 from typing import Final
 
 from querycache.demo.messages import Order, Tally
@@ -90,12 +89,7 @@ class Crew:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         self._stop(at_once=kind is not None)
 
     def obey(self, orders: Iterable[Order]) -> list[Tally]:

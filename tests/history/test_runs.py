@@ -19,7 +19,7 @@ from tests.history.mishaps import WRITER_STEPS
 from tests.history.places import Places
 from tests.history.plan import SIZES, histories
 from tests.history.scenario import Outcome, Scenario, run
-from tests.servers import Unavailable, require
+from tests.servers import required
 
 #: A run ends when it has seen enough; this only keeps one that hangs from going on for ever.
 SECONDS = 90.0
@@ -36,10 +36,8 @@ def places(environment: Environment) -> Iterator[Places]:
 
 
 def made(scenario: Scenario, places: Places) -> Outcome:
-    try:
+    with required():
         return run(replace(scenario, seconds=SECONDS), places)
-    except Unavailable as reason:
-        require(reason)
 
 
 def made_until(sees: Callable[[Outcome], object], scenario: Scenario, places: Places) -> Outcome:

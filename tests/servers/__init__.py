@@ -12,7 +12,7 @@ from tests.servers.mariadb import MariaDBServer
 from tests.servers.memcached import MemcachedServer
 from tests.servers.pgbouncer import PgBouncerServer
 from tests.servers.postgresql import PostgresReplica, PostgresServer
-from tests.servers.programs import Unavailable, find_program, free_port, require
+from tests.servers.programs import Unavailable, find_program, free_port, require, required
 from tests.servers.redis import RedisServer
 from tests.servers.redis_cluster import RedisCluster
 from tests.servers.redis_groups import cut_replication, mend_replication
@@ -35,4 +35,5 @@ __all__ = [
     "free_port",
     "mend_replication",
     "require",
+    "required",
 ]

@@ -57,13 +57,11 @@ def database(place: tuple[str, str], environment: Environment) -> Iterator[str]:
 
     from querycache import install
     from tests.environment import empty_tables
-    from tests.servers import Unavailable, require
+    from tests.servers import required
 
-    try:
+    with required():
         alias = environment.database(place[0])
         environment.store_url(place[1])
-    except Unavailable as reason:
-        require(reason)
     install.uninstall()
     empty_tables(alias)
     yield alias

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.environment import Environment
-from tests.servers import Unavailable, require
+from tests.servers import required
 from tests.serving.browser import Browser, Page
 from tests.serving.site import Server, Site
 
@@ -37,10 +37,8 @@ def database(
             "OPTIONS": {"timeout": 30, "init_command": "PRAGMA journal_mode=wal"},
         }
         return
-    try:
+    with required():
         server = environment.postgres
-    except Unavailable as reason:
-        require(reason)
     name = f"admin{os.urandom(4).hex()}"
     server.create_database(name)
     yield server.django_database(name)
@@ -52,10 +50,8 @@ def servers(
     environment: Environment, place: tuple[str, str], database: dict[str, object], tmp_path: Path
 ) -> Iterator[tuple[Server, Server]]:
     """Two processes that serve the admin."""
-    try:
+    with required():
         store = environment.store_url(place[1])
-    except Unavailable as reason:
-        require(reason)
     querycache = {"STORE": store, "KEY_PREFIX": os.urandom(4).hex(), "LEASE": 1.0, "TIMEOUT": 5.0}
     site = Site(database, querycache, settings="tests.serving.admin_settings")
     site.run("-m", "django", "migrate", "--verbosity", "0")

@@ -14,7 +14,7 @@ from django.db import connections
 
 from tests.environment import Environment, add_database, make_tables, remove_database
 from tests.library.models import Thing
-from tests.servers import PgBouncerServer, Unavailable, require
+from tests.servers import PgBouncerServer, required
 from tests.serving.conftest import POSTGRESQL
 from tests.serving.site import REGISTERS, Site, Visitors
 from tests.serving.test_web import SERVERS, Pages
@@ -97,9 +97,7 @@ def another_database(environment: Environment) -> Iterator[str]:
 
 @pytest.fixture
 def bouncer(database: str, environment: Environment) -> Iterator[PgBouncerServer]:
-    try:
+    with required():
         server = PgBouncerServer(environment.postgres).start()
-    except Unavailable as reason:
-        require(reason)
     with server:
         yield server

@@ -12,7 +12,7 @@ from querycache.stores.caches import store_for_cache
 from querycache.stores.memcached import MemcachedStore
 from querycache.stores.memory import MemoryStore
 from querycache.stores.redis import RedisStore
-from tests.servers import MemcachedServer, RedisServer, Unavailable, require
+from tests.servers import MemcachedServer, RedisServer, required
 
 ENTRY = b"qc:e:entry"
 OPTIONS = StoreOptions(timeout=5.0)
@@ -21,20 +21,16 @@ LOCAL = "django.core.cache.backends"
 
 @pytest.fixture(scope="module")
 def redis_server() -> Iterator[RedisServer]:
-    try:
+    with required():
         running = RedisServer(password="s3same").start()
-    except Unavailable as reason:
-        require(reason)
     with running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def memcached_server() -> Iterator[MemcachedServer]:
-    try:
+    with required():
         running = MemcachedServer().start()
-    except Unavailable as reason:
-        require(reason)
     with running:
         yield running
 

@@ -13,7 +13,7 @@ from querycache.stores.caches import store_for_cache
 from querycache.stores.memory import MemoryStore
 from querycache.stores.redis_cluster import ClusterStore
 from querycache.stores.redis_sentinel import SentinelStore
-from tests.servers import RedisCluster, RedisSentinels, Unavailable, require
+from tests.servers import RedisCluster, RedisSentinels, required
 
 ENTRY = b"qc:e:entry"
 OPTIONS = StoreOptions(timeout=5.0)
@@ -21,20 +21,16 @@ OPTIONS = StoreOptions(timeout=5.0)
 
 @pytest.fixture(scope="module")
 def sentinels() -> Iterator[RedisSentinels]:
-    try:
+    with required():
         group = RedisSentinels(password="s3same", sentinel_password="w4tch").start()
-    except Unavailable as reason:
-        require(reason)
     with group:
         yield group
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[RedisCluster]:
-    try:
+    with required():
         group = RedisCluster(replicas=0, password="s3same").start()
-    except Unavailable as reason:
-        require(reason)
     with group:
         yield group
 

@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
-from tests.servers import MemcachedServer, Unavailable, require
+from tests.servers import MemcachedServer, required
 
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[list[MemcachedServer]]:
-    started: list[MemcachedServer] = []
-    try:
-        started.extend(MemcachedServer().start() for _ in range(3))
+    with ExitStack() as stack:
+        with required():
+            started = [stack.enter_context(MemcachedServer()) for _ in range(3)]
         yield started
-    except Unavailable as reason:
-        require(reason)
-    finally:
-        for one in started:
-            one.close()
 
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., MemcachedServer]]:
     """Start servers of this test alone, for tests that kill or flush them."""
-    started: list[MemcachedServer] = []
+    with ExitStack() as stack:
 
-    def start(*options: str) -> MemcachedServer:
-        try:
-            started.append(MemcachedServer(options=options).start())
-        except Unavailable as reason:
-            require(reason)
-        return started[-1]
+        def start(*options: str) -> MemcachedServer:
+            with required():
+                return stack.enter_context(MemcachedServer(options=options))
 
-    yield start
-    for one in started:
-        one.close()
+        yield start
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from querycache import stamps as protocol
 from querycache.stores import open_store
 from querycache.stores.base import StoreOptions, StoreUnusable
 from querycache.stores.memcached import MemcachedStore
-from tests.servers import Certificates, MemcachedServer, Unavailable, require
+from tests.servers import Certificates, MemcachedServer, required
 from tests.servers.programs import unvisited
 from tests.stores.calls import ENTRY, STAMP
 
@@ -38,10 +38,8 @@ def test_unix_socket(own: MemcachedServer) -> None:
 
 def test_tls(tmp_path: Path) -> None:
     """Also for what is sent and read together."""
-    try:
+    with required():
         files = Certificates(tmp_path)
-    except Unavailable as reason:
-        require(reason)
     context = ssl.create_default_context(cafile=str(files.ca))
     pair = f"ssl_chain_cert={files.certificate},ssl_key={files.key}"
     server = MemcachedServer(options=["-Z", "-o", pair])

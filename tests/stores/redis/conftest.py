@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from tests.servers import RedisServer, Unavailable, require
+from tests.servers import RedisServer, required
 from tests.stores.redis.helpers import opened
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RedisServer]:
-    try:
+    with required():
         running = RedisServer().start()
-    except Unavailable as reason:
-        require(reason)
     with running:
         yield running
 
@@ -32,18 +31,13 @@ def closed() -> Iterator[None]:
 @pytest.fixture
 def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., RedisServer]]:
     """Start servers of this test alone, for tests that kill or flush them."""
-    started: list[RedisServer] = []
+    with ExitStack() as stack:
 
-    def start(**options: Any) -> RedisServer:
-        try:
-            started.append(RedisServer(**options).start())
-        except Unavailable as reason:
-            require(reason)
-        return started[-1]
+        def start(**options: Any) -> RedisServer:
+            with required():
+                return stack.enter_context(RedisServer(**options))
 
-    yield start
-    for one in started:
-        one.close()
+        yield start
 
 
 @pytest.fixture

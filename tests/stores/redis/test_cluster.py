@@ -14,7 +14,7 @@ from querycache.stores import open_store
 from querycache.stores.base import Store, StoreError, StoreOptions
 from querycache.stores.redis_cluster import ClusterStore
 from querycache.testing import NewStore, StoreContract
-from tests.servers import RedisCluster, RedisServer, Unavailable, cut_replication, require
+from tests.servers import RedisCluster, RedisServer, cut_replication, required
 from tests.servers.redis_groups import client, in_step, until
 from tests.stores.calls import LONG, STAMP, answers, every_call
 from tests.stores.redis.helpers import announced, fenced
@@ -23,10 +23,8 @@ TAGGED = b"{qc}:s:stamp"
 
 
 def started(**options: Any) -> RedisCluster:
-    try:
+    with required():
         return RedisCluster(**options).start()
-    except Unavailable as reason:
-        require(reason)
 
 
 @pytest.fixture(scope="module")
@@ -322,10 +320,8 @@ def test_no_node_at_all(own: RedisCluster, store: ClusterStore) -> None:
 
 
 def test_server_that_is_no_cluster() -> None:
-    try:
+    with required():
         server = RedisServer().start()
-    except Unavailable as reason:
-        require(reason)
     with server:
         store = ClusterStore.from_url(
             server.url.replace("redis:", "redis+cluster:"), StoreOptions(timeout=5.0)

@@ -20,8 +20,7 @@ from tests.servers import (
     RedisCluster,
     RedisSentinels,
     RedisServer,
-    Unavailable,
-    require,
+    required,
 )
 from tests.servers.redis_groups import client
 from tests.stores.calls import ENTRY, STAMP, every_call
@@ -42,10 +41,8 @@ def documented_rule() -> list[str]:
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Certificates]:
-    try:
+    with required():
         made = Certificates(tmp_path_factory.mktemp("tls"))
-    except Unavailable as reason:
-        require(reason)
     nothing = tmp_path_factory.mktemp("authorities")
     (nothing / "none.pem").touch()
     with pytest.MonkeyPatch.context() as patch:
@@ -57,10 +54,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Certifica
 
 @pytest.fixture(scope="module")
 def tls_server(certificates: Certificates) -> Iterator[RedisServer]:
-    try:
+    with required():
         running = RedisServer(tls=certificates, password="s3same").start()
-    except Unavailable as reason:
-        require(reason)
     with running:
         yield running
 
@@ -189,10 +184,8 @@ def test_least_rights_on_sentinels() -> None:
 
 @pytest.fixture(scope="module")
 def valkey() -> Iterator[RedisServer]:
-    try:
+    with required():
         running = RedisServer(program=["valkey-server"]).start()
-    except Unavailable as reason:
-        require(reason)
     with running:
         yield running
 

@@ -14,17 +14,15 @@ from querycache.stores import open_store
 from querycache.stores.base import Store, StoreError, StoreOptions, StoreUnusable
 from querycache.stores.redis_sentinel import SentinelStore
 from querycache.testing import NewStore, StoreContract
-from tests.servers import RedisSentinels, RedisServer, Unavailable, cut_replication, require
+from tests.servers import RedisSentinels, RedisServer, cut_replication, required
 from tests.servers.redis_groups import client, role_of, until
 from tests.stores.calls import ENTRY, LONG, STAMP, answers, every_call
 from tests.stores.redis.helpers import announced, fenced
 
 
 def started(**options: Any) -> RedisSentinels:
-    try:
+    with required():
         return RedisSentinels(**options).start()
-    except Unavailable as reason:
-        require(reason)
 
 
 @pytest.fixture(scope="module")
