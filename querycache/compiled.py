@@ -221,6 +221,9 @@ class Texts:
         except (EmptyResultSet, FullResultSet):
             # A condition that is never or always true has no text; it is by its value.
             return sql, params
+        if placeholders is not None and _may_be_mistaken(shape, params):
+            # Another query of the shape tells.
+            return sql, params
         if placeholders is not None:
             kind = Text if compiler.select is None else Selecting
             text = kind(compiler, shape, sql, placeholders)
@@ -266,6 +269,30 @@ def _placeholders(compiler: Any, shape: Parts, params: Any) -> list[Any] | None:
             placeholders.append(placeholder if shows else None)
         explained += len(own)
     return placeholders if explained == len(params) else None
+
+
+def _may_be_mistaken(shape: Parts, params: Sequence[Any]) -> bool:
+    """Tell whether a constant may stand at the place of another parameter with the same value.
+
+    Django writes constants where they are selected, ordered by or grouped by, so not always in the
+    order of the shape, and found by their values alone they are found at each place of that value.
+    """
+    constants = [value.value for value in shape.values if type(value) is Constant]
+    if not constants or all(map(_selects_constants_alone, shape.queries)):
+        return False
+    # As often as in the shape, and no more.
+    return any(list(params).count(one) != constants.count(one) for one in constants)
+
+
+def _selects_constants_alone(query: Any) -> bool:
+    """Tell whether the constants of a query are selected and nothing else, as by `exists()`."""
+    return not (
+        query.order_by
+        or query.extra_order_by
+        or query.group_by
+        or (query.default_ordering and query.get_meta().ordering)
+        or query.annotations.keys() != query.annotation_select.keys()
+    )
 
 
 def _may_convert(column: Any, connection: Any) -> bool:
