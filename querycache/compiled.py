@@ -7,6 +7,7 @@ few hundred questions. Only values are made ready anew, by Django's own lookups.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import cache
 from typing import Any
 
@@ -83,7 +84,7 @@ class Text:
             name: compiler.__dict__[name] for name in _RETURNED & compiler.__dict__.keys()
         }
         self._models = [
-            (meta, meta.concrete_fields, meta.ordering, meta.db_table)
+            (meta, meta.concrete_fields, copy(meta.ordering), meta.db_table)
             for meta in _models(shape.queries)
         ]
 
@@ -92,7 +93,8 @@ class Text:
         for meta, fields, ordering, table in self._models:
             if (
                 meta.concrete_fields is not fields
-                or meta.ordering is not ordering
+                # A program may change the list itself.
+                or meta.ordering != ordering
                 or meta.db_table != table
             ):
                 return False

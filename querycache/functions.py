@@ -28,7 +28,8 @@ class Purity(enum.Enum):
     WRITES = "may write tables"
 
 
-#: Aggregates, windows and scalars with one meaning everywhere, and what Django's SQL is made of.
+#: Aggregates, windows and scalars with one meaning wherever they are built in, and what Django's
+#: SQL is made of. Where one is not, somebody may have made a function of that name.
 PURE = frozenset(
     """
     abs acos adddate addtime any any_value array array_agg array_append array_cat array_length
@@ -105,7 +106,7 @@ _POSTGRES_STATE_PREFIXES = ("pg_", "has_", "to_reg", "txid_", "lo_", "inet_", "c
 
 
 def purity(connection: BaseDatabaseWrapper, name: str) -> Purity | None:
-    """Tell what calling a function means, asking the database where the name is not known.
+    """Tell what calling a function means, asking the database.
 
     Args:
         connection: asked through the driver, so that nothing shows up in Django's query log.
@@ -116,8 +117,6 @@ def purity(connection: BaseDatabaseWrapper, name: str) -> Purity | None:
     """
     if name in VOLATILE or name.startswith("@"):
         return Purity.VOLATILE
-    if name in PURE:
-        return Purity.PURE
     ask = _CATALOGUES.get(connection.vendor)
     if ask is None:
         return Purity.VOLATILE
@@ -131,6 +130,37 @@ def purity(connection: BaseDatabaseWrapper, name: str) -> Purity | None:
         return None
 
 
+def own_functions(connection: BaseDatabaseWrapper) -> frozenset[str] | None:
+    """Return the names of functions that somebody has made in the database, casefolded.
+
+    Args:
+        connection: asked as by `purity`. Functions of SQLite are the program's own, and read
+            nothing of the database.
+
+    Returns:
+        None when the database could not be asked just now.
+    """
+    ask = _OWN.get(connection.vendor)
+    if ask is None:
+        return frozenset()
+    if connection.needs_rollback:
+        return None
+    try:
+        with question(connection) as cursor:
+            cursor.execute(ask)
+            return frozenset(_text(name).casefold() for (name,) in cursor.fetchall())
+    except connection.Database.Error:  # type: ignore[attr-defined]
+        logger.warning("could not ask %s about its functions", connection.alias)
+        return None
+
+
+#: Those that came with PostgreSQL have smaller numbers: `FirstNormalObjectId` of its sources.
+_OWN = {
+    "postgresql": "SELECT DISTINCT proname FROM pg_catalog.pg_proc WHERE oid >= 16384",
+    "mysql": "SELECT DISTINCT routine_name FROM information_schema.routines",
+}
+
+
 def _postgresql(cursor: Any, name: str) -> Purity:
     cursor.execute(
         "SELECT provolatile, pronamespace = 'pg_catalog'::regnamespace"
@@ -138,6 +168,10 @@ def _postgresql(cursor: Any, name: str) -> Purity:
         [name],
     )
     found = [(_text(kind), built_in) for kind, built_in in cursor.fetchall()]
+    if name in PURE:
+        # Those that are built in, or in no catalogue since they are grammar, are known.
+        found = [(kind, built_in) for kind, built_in in found if not built_in]
+        return postgresql_purity(name, found) if found else Purity.PURE
     return postgresql_purity(name, found) if found else Purity.VOLATILE
 
 
@@ -171,7 +205,7 @@ def _mysql(cursor: Any, name: str) -> Purity:
             return Purity.PURE
         reads_only = all(row[1] in ("NO SQL", "READS SQL DATA") for row in found)
         return Purity.VOLATILE if reads_only else Purity.WRITES
-    if name in _MYSQL_GRAMMAR:
+    if name in PURE or name in _MYSQL_GRAMMAR:
         return Purity.PURE
     cursor.execute(
         "SELECT 1 FROM information_schema.tables"
@@ -186,6 +220,8 @@ def _mysql(cursor: Any, name: str) -> Purity:
 
 
 def _sqlite(cursor: Any, name: str) -> Purity:
+    if name in PURE:
+        return Purity.PURE
     if name in _SQLITE_CLOCKS:
         return Purity.VOLATILE
     found = list(

@@ -28,12 +28,15 @@ class Knowledge:
         everything: the stamp of the whole database from before the catalogue was read: while it
             stays, nobody has changed the schema. None where that cannot be told.
         purities: of functions that were asked about since.
+        own_functions: names of those that somebody has made in the database; None: nobody has asked
+            yet.
     """
 
     catalogue: Catalogue
     latest: bool
     everything: bytes | None
     purities: dict[str, Purity] = field(default_factory=dict)
+    own_functions: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,6 +209,11 @@ def purity_of(
 ) -> Purity | None:
     """Return what calling a function means, remembered as part of what is known."""
     found = None if knowledge is None else knowledge.purities.get(name)
+    if found is None and name in functions.PURE and knowledge is not None:
+        if knowledge.own_functions is None:
+            knowledge.own_functions = functions.own_functions(connection)
+        if knowledge.own_functions is not None and name not in knowledge.own_functions:
+            found = Purity.PURE
     if found is None:
         found = functions.purity(connection, name)
         if found is not None and knowledge is not None:

@@ -164,7 +164,10 @@ def _values(lookup: Any, shape: Parts) -> None:
         if kind not in PLAIN and not is_plain(kind):
             raise UnknownShapeError
     # Django asks once for values that are equal, and not for None.
-    different = set(values)
+    try:
+        different = set(values)
+    except TypeError:
+        raise UnknownShapeError from None
     different.discard(None)
     shape.key_parts += (len(values), len(different))
     shape.values.append(lookup)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.db import connections, transaction
 from django.db.models import F, Func, IntegerField
+from django.db.models.functions import Lower, Upper
 
 import querycache
 from querycache.cache import QueryCache
@@ -65,7 +66,22 @@ def postgres_functions(database: str) -> Iterator[Callable[..., None]]:
         run(database, POSTGRES_FUNCTION.format(name=name, kind=kind, body=body))
 
     yield make
-    run(database, *(f"DROP FUNCTION IF EXISTS {name}" for name in made))
+    run(database, *(f"DROP FUNCTION IF EXISTS {name}(bigint)" for name in made))
+
+
+@on_postgresql
+@pytest.mark.parametrize(
+    ("kind", "cached"), [("IMMUTABLE", True), ("STABLE", False), ("VOLATILE", False)]
+)
+@pytest.mark.parametrize("name", ["total", "lower"])
+def test_a_function_with_the_name_of_one_that_is_known(
+    m: Library, postgres_functions: Callable[..., None], name: str, kind: str, cached: bool
+) -> None:
+    """The one is built in elsewhere, the other takes what the database's own does not."""
+    assert is_cached(m.Genre.annotate(x=Lower("name")).order_by("pk"))
+    postgres_functions(name, kind, "SELECT count(*) + n FROM library_book")
+    assert is_cached(calling(m, name)) is cached
+    assert is_cached(m.Genre.annotate(x=Upper("name")).order_by("pk"))
 
 
 @on_postgresql
@@ -205,6 +221,16 @@ def test_mariadb_says_what_a_function_may_do(
 ) -> None:
     mariadb_functions("qc_next", kind)
     assert is_cached(calling(m, "qc_next")) is cached
+
+
+@on_mariadb
+def test_a_mariadb_function_with_a_name_that_is_known_of_others(
+    m: Library, mariadb_functions: Callable[..., None]
+) -> None:
+    body = "RETURN (SELECT SUM(stars) FROM library_review WHERE book_id = n)"
+    mariadb_functions("split_part", "READS SQL DATA", body)
+    assert not is_cached(calling(m, "split_part"))
+    assert is_cached(m.Genre.annotate(x=Upper("name")).order_by("pk"))
 
 
 @on_mariadb

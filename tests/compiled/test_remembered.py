@@ -66,6 +66,36 @@ def test_models_that_change(database: str, build: Build, monkeypatch: pytest.Mon
 
 
 @on_sqlite
+def test_an_order_that_is_changed_in_place(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    m = Library(database)
+    texts = Texts()
+    ordering = ["name"]
+    monkeypatch.setattr(m.Genre.model._meta, "ordering", ordering)
+    before = texts.compile(compiler_of(m.Genre.all(), database))
+    ordering[0] = "-pk"
+    assert texts.compile(compiler_of(m.Genre.all(), database)) != before
+
+
+class Unhashable(str):
+    """Equal to others in a way of its own, as a class may be."""
+
+    __slots__ = ()
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return str.__eq__(self, other)
+
+
+@on_sqlite
+def test_values_that_cannot_be_hashed_are_compiled_by_django(database: str) -> None:
+    m = Library(database)
+    asked = m.Genre.filter(name__in=[Unhashable("a"), Unhashable("b")])
+    found = outcome(Texts().compile, compiler_of(asked, database))
+    assert found == outcome(fresh, compiler_of(asked, database))
+    assert found is not TypeError
+
+
+@on_sqlite
 def test_models_that_have_changed_are_remembered_anew(database: str) -> None:
     m = Library(database)
     texts = Texts()
