@@ -105,7 +105,8 @@ def explain(queryset: QuerySet[Any]) -> Explanation:
         # select_for_update() outside a transaction does not even compile.
         return _not_cacheable("", str(error))
     if installed is None:
-        return _not_cacheable(sql, 'querycache is off (MODE is "off", or the cache is DummyCache)')
+        reason = 'querycache is off (not in INSTALLED_APPS, MODE is "off", or a DummyCache)'
+        return _not_cacheable(sql, reason)
     if query.model in installed.skipped:
         return _not_cacheable(sql, "its model is left out by EXCLUDE or ONLY")
     transaction = with_session(transaction_of(connection))

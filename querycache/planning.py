@@ -10,7 +10,7 @@ import django
 from querycache import keys
 from querycache.catalogue import Catalogue
 from querycache.changes import ALL, ANY, column_of, dependencies_on, row_of
-from querycache.functions import Purity
+from querycache.functions import VOLATILE, Purity
 from querycache.keys import EVERYTHING
 from querycache.lists import Listing
 from querycache.memos import remember
@@ -127,7 +127,9 @@ class Planning(Schema):
             if purity is None:
                 return Plan(f"the function {name} could not be looked up"), False
             if purity is not Purity.PURE:
-                return Plan(f"the function {name} {_SAID[purity]}; DEPENDS can declare it"), True
+                # What is one of the database's own is what it is, whatever somebody declares.
+                hint = "" if name in VOLATILE else "; DEPENDS can declare it"
+                return Plan(f"the function {name} {_SAID[purity]}{hint}"), True
         if not named:
             return Plan("it reads no table"), True
         if reading.unknown is not None:

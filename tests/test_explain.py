@@ -132,7 +132,7 @@ def test_reasons_of_the_query(m: Library, database: str) -> None:
         "the function unknown_one may change from call to call or read what no stamp covers;"
         " DEPENDS can declare it": m.Book.annotate(x=RawSQL("unknown_one()", ())),
         f"the function {random_call} may change from call to call or read what no stamp"
-        " covers; DEPENDS can declare it": m.Book.annotate(x=Random()),
+        " covers": m.Book.annotate(x=Random()),
         "it is not one plain SELECT": m.Book.extra(where=["1 = 1; SELECT 2"]),
     }
     if connections[database].features.has_select_for_update:

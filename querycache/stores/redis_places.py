@@ -82,7 +82,7 @@ def settings_of_url(url: str, options: StoreOptions) -> tuple[Connect, dict[str,
     given = {
         name: pool.connection_kwargs[name] for name in _TIMEOUTS if name in pool.connection_kwargs
     }
-    return pool.connection_class, {**_settings(pool.connection_kwargs, options), **given}
+    return _taken(pool.connection_class, {**_settings(pool.connection_kwargs, options), **given})
 
 
 def _cut_short(url: str) -> bool:
@@ -114,7 +114,25 @@ def settings_of_pool(pool: Any, options: StoreOptions) -> tuple[Connect, dict[st
         # valkey-py's: the same words, but classes and exceptions of its own; or one that asks the
         # sentinels by itself.
         connection_class, settings = plain(name, settings)
-    return connection_class, _settings(settings, options)
+    return _taken(connection_class, _settings(settings, options))
+
+
+def _taken(connection_class: Connect, settings: dict[str, Any]) -> tuple[Connect, dict[str, Any]]:
+    """Return a class and settings that it takes, which redis-py looks at with each connection.
+
+    Raises:
+        StoreUnusable: it does not take them.
+    """
+    try:
+        connection_class(**settings)
+    except (TypeError, ValueError, errors.RedisError):
+        # What the parameter is called is not repeated: it may be the part of a password.
+        raise StoreUnusable(
+            f"a parameter that {connection_class.__name__} of redis-py does not take: those that"
+            " begin with ssl_ need rediss://, and the timeout is QUERYCACHE['TIMEOUT'] or"
+            " socket_timeout"
+        ) from None
+    return connection_class, settings
 
 
 def plain(name: str, settings: Mapping[str, Any]) -> tuple[Connect, dict[str, Any]]:

@@ -57,6 +57,11 @@ def test_client_of_the_project(own: RedisServer) -> None:
     [
         ("redis://h:port", "cannot be read"),
         ("redis://h?db=x", "cannot be read"),
+        ("redis://h?nope=1", "a parameter that Connection of redis-py does not take"),
+        ("redis://h?timeout=20", "is QUERYCACHE\\['TIMEOUT'\\] or socket_timeout"),
+        ("redis://h?ssl_ca_certs=/x", "ssl_ need rediss://"),
+        ("redis+cluster://h?nope=1", "a parameter that"),
+        ("redis+sentinel://h/s?nope=1", "a parameter that"),
         ("redis+sentinel://h", "has the form redis\\+sentinel://"),
         ("redis+sentinel://h/service/x", "has the form"),
         ("redis+sentinel:///service", "a place in the store's URL is no host"),
