@@ -37,6 +37,8 @@ def executing(original: Callable[..., Any]) -> Callable[..., Any]:
             unfinished = None
             if self.db.vendor == "sqlite":
                 unfinished = transaction.session.cursors.opened(self.cursor)
+            elif self.db.vendor == "mysql":
+                unfinished = transaction.session.cursors.used(self.cursor)
             if unfinished is not None:
                 # Running a statement ends the one that this cursor ran before.
                 try:

@@ -33,6 +33,7 @@ _CONTROL = frozenset(
         Kind.BEGIN,
         Kind.COMMIT,
         Kind.ROLLBACK,
+        Kind.CONSTRAINTS,
         Kind.SAVEPOINT,
         Kind.ROLLBACK_TO,
         Kind.RELEASE,
@@ -89,6 +90,9 @@ class Database(Planning):
             changed, known = self._changed(transaction, statement)
             writes |= changed | self._elsewhere(statement, changed)
             certain = certain and known
+        if temporary & drops:
+            # One that is made and renamed.
+            temporary |= drops
         if not (writes or control or temporary or ddl):
             effect = None
         else:

@@ -156,6 +156,29 @@ def held(written: Iterable[str]) -> bool:
     return any(table == EVERYTHING or table.startswith("querycache_") for table in written)
 
 
+@contextmanager
+def sparing(connection: BaseDatabaseWrapper, *, inside: bool) -> Iterator[None]:
+    """Have an error in the block leave the open transaction as it is.
+
+    Another role, or another search path, may not see the tables that are there for others.
+
+    Args:
+        connection: on which the block reads.
+        inside: whether a transaction of somebody else's is open on it.
+    """
+    if not inside or connection.vendor != "postgresql":
+        yield
+        return
+    _run(connection, "SAVEPOINT querycache_look")
+    try:
+        yield
+    except BaseException:
+        _run(connection, "ROLLBACK TO SAVEPOINT querycache_look")
+        raise
+    finally:
+        _run(connection, "RELEASE SAVEPOINT querycache_look")
+
+
 def exists(connection: BaseDatabaseWrapper) -> bool:
     """Tell whether the tables are there; fails in no transaction but a broken one."""
     return bool(_all(connection, _EXISTS[connection.vendor]))

@@ -26,6 +26,10 @@ class Cursors:
             What waits for the end of the statement that the cursor ran before, if anything does.
         """
         self._open[id(cursor)] = weakref.ref(cursor)
+        return self.used(cursor)
+
+    def used(self, cursor: Any) -> Callable[[], None] | None:
+        """Return what waits for the end of the statement that a cursor ran before, if anything."""
         found = self._unfinished.pop(id(cursor), None) if self._unfinished else None
         return None if found is None else found[1]
 

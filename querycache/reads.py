@@ -235,6 +235,7 @@ def _read_overlay(transaction: Transaction, query: Read, fingerprint: bytes, sna
         if joined is None or not _is_current(transaction, query, joined[:SETTLED_BYTES]):
             return _bypass(cache, query)
         shared = joined
+    noted = transaction.noted
     marks = transaction.marks(plan.tables)
     body = transaction.overlay.seen(fingerprint, marks, shared)
     if body is not None:
@@ -254,7 +255,8 @@ def _read_overlay(transaction: Transaction, query: Read, fingerprint: bytes, sna
     context = transaction.session.context
     result = query.run()
     body = cache.encode(_rows(result, query.multi))
-    if body is not None and _same_session(transaction, context):
+    # A thread that shares the connection may have written meanwhile, and have rolled it back.
+    if body is not None and noted == transaction.noted and _same_session(transaction, context):
         transaction.overlay.see(fingerprint, Seen(marks, shared, body))
     return result
 

@@ -100,19 +100,27 @@ def _set_autocommit(original: Callable[..., Any]) -> Callable[..., Any]:
         if runtime.current is None:
             return original(self, autocommit, force_begin)
         if not autocommit:
-            # Before: SQLite's BEGIN says itself what is known of it.
-            transaction_of(self).begun()
+            if not transaction_of(self).open:
+                # Before: SQLite's BEGIN says itself what is known of it.
+                transaction_of(self).begun()
             result = original(self, autocommit, force_begin)
             transaction_of(self).atomic = force_begin
             return result
         # Several drivers commit what is open when autocommit is turned on.
         transaction = transaction_of(self)
+        # What the hooks of the commit write is no part of it: they run when it is over.
+        hooks = self.run_commit_hooks_on_set_autocommit_on
+        self.run_commit_hooks_on_set_autocommit_on = False
         try:
             result = transaction.commit(lambda: original(self, autocommit, force_begin))
         finally:
-            # Those of a commit that failed; others were sent before the hooks of the commit.
+            self.run_commit_hooks_on_set_autocommit_on = hooks
+            # Those of a commit that failed as well.
             send(transaction)
         transaction.session.autocommit_off = False
+        if hooks:
+            self.run_and_clear_commit_hooks()
+            self.run_commit_hooks_on_set_autocommit_on = False
         return result
 
     return set_autocommit

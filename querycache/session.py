@@ -19,6 +19,8 @@ from querycache.rawsql import Kind, Setting, Statement
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
+    from querycache.plans import Effect
+
 logger = logging.getLogger("querycache.session")
 
 Result = TypeVar("Result")
@@ -91,6 +93,8 @@ class Session:
         "context",
         "cursors",
         "dirty_reads",
+        "made_inside",
+        "surely_temporary",
         "temporary",
         "unknown_isolation",
     )
@@ -115,8 +119,11 @@ class Session:
         # Settings that may have had another value meanwhile; and whether some were for it alone.
         self._deviated: set[str] = set()
         self._local = False
-        #: Names that mean a temporary table on this connection.
+        #: Names that mean a temporary table on this connection, or did.
         self.temporary: set[str] = set()
+        #: Those that surely do, and among them those that may be gone with the open transaction.
+        self.surely_temporary: set[str] = set()
+        self.made_inside: set[str] = set()
         #: Everything of the session that a result depends on; part of every fingerprint.
         self.context = self._digest()
         self.bind()
@@ -189,8 +196,25 @@ class Session:
         _put_last(self._changes, name, digest)
         self.context = self._digest()
 
+    def made_temporary(self, effect: Effect, *, inside: bool) -> None:
+        """Note which names mean temporary tables now that a statement has run.
+
+        Args:
+            effect: what it did.
+            inside: whether it ran in a transaction, with which what it made may be gone.
+        """
+        if not effect.drops.isdisjoint(self.temporary):
+            # It may have been given one of the other names.
+            self.temporary |= effect.drops
+        self.temporary |= effect.temporary
+        self.surely_temporary |= effect.temporary
+        if inside:
+            self.made_inside |= effect.temporary
+        self.surely_temporary -= effect.drops
+
     def transaction_over(self) -> None:
         """Forget what held for one transaction only."""
+        self._forget_made_inside()
         if self.unknown_isolation:
             self.unknown_isolation = False
             self._isolation = None
@@ -204,7 +228,8 @@ class Session:
             self._restore()
 
     def rolled_back(self) -> None:
-        """Note that settings of the transaction may have been taken back."""
+        """Note that settings of the transaction may have been taken back, and temporary tables."""
+        self._forget_made_inside()
         if self._before is not None and self._deviated:
             # A rollback takes SET back: which values hold now, only the server knows, until each is
             # set again. Not one mark for all: beside it, SET would give the value that is already
@@ -212,6 +237,11 @@ class Session:
             for name in self._deviated:
                 _put_last(self._changes, name, os.urandom(16))
             self.context = self._digest()
+
+    def _forget_made_inside(self) -> None:
+        if self.made_inside:
+            self.surely_temporary -= self.made_inside
+            self.made_inside = set()
 
     def committing(self, commit: Callable[[], Result]) -> Result:
         """Commit, which lets stand what was set; raises what the commit raises."""

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from querycache.changes import merged, table_of
 from querycache.dependencies import Database
+from querycache.drivers import BEGUN, IDLE, answers_early, begins_before
 from querycache.journal import Moment
 from querycache.keys import EVERYTHING
 from querycache.overlay import Overlay
 from querycache.plans import Effect
 from querycache.rawsql import Kind, Statement
 from querycache.session import Session
+from querycache.signals import invalidated
 from querycache.snapshots import Snapshot, takes_no_state
 from querycache.writes import Write, run_alone, run_inside
 
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from querycache.values import Replica
 
 Result = TypeVar("Result")
-#: `PQTRANS_IDLE` of libpq, which psycopg 2 and 3 hand on, and `STATUS_BEGIN`, which only 2 has.
-_IDLE, _BEGUN = 0, 2
 
 
 class Transaction:
@@ -176,23 +176,28 @@ class Transaction:
             ahead: what was announced of it already.
         """
         writes, ddl = effect.changes(None if sql is None else params), effect.ddl
-        if effect.drops and effect.drops <= self.session.temporary:
+        if effect.drops and effect.drops <= self.session.surely_temporary:
             # DROP TABLE of a temporary one, which nobody else sees.
             writes, ddl = effect.drops, False
         if self.cache.ignores_raw and not orm and not ddl:
             writes = frozenset()
+        vendor = self.connection.vendor
+        inside = self.open
+        if inside and vendor == "sqlite" and not self.connection.autocommit:
+            inside = begins_before(self.connection, sql)
+        later = vendor == "mysql" and answers_early(effect, sql)
         if effect.plain and writes:
             # As below, without all that there is to a statement which does more than this.
             self.snapshot.passes(self)
-            if self.open:
+            if inside:
                 result = run_inside(self, writes, execute)
             else:
-                result = run_alone(self, writes, execute, wrapper, ahead)
+                result = run_alone(self, writes, execute, wrapper, ahead, later=later)
             if self.open:
                 self.note(writes)
             return result
-        inside = self.open
-        takes = not takes_no_state(effect, sql, self.connection.vendor)
+        written: Write | None = None
+        takes = not takes_no_state(effect, sql, vendor)
         if takes:
             self.snapshot.passes(self)
         if effect.commits(bool(self.written), by_release=self._releases_commit) or (
@@ -202,20 +207,31 @@ class Transaction:
             moment = Moment.ALONE
             if inside:
                 moment = Moment.WITHIN if writes or effect.unclear else Moment.COMMIT
-            with self.writing(writes | self.changes, moment):
+            written = self._written(writes | self.changes, moment)
+            try:
                 result = execute()
+            except BaseException as error:
+                if written is not None:
+                    written.fail(error)
+                raise
+            if written is not None:
+                if later:
+                    self.session.cursors.finish_with(wrapper, written.end)
+                else:
+                    written.end()
         elif not writes:
             result = execute()
         elif inside or effect.begins:
             result = run_inside(self, writes, execute)
         else:
-            result = run_alone(self, writes, execute, wrapper, ahead)
+            result = run_alone(self, writes, execute, wrapper, ahead, later=later)
         for statement in effect.control:
             self._follow(statement, sql, params)
         if takes and effect.control:
             # A script may have ended one transaction and read in the next.
             self.snapshot.lose()
-        elif effect.begins:
+        elif effect.begins and not (inside and vendor == "postgresql"):
+            # There it is a warning, and the state stays the one that is seen.
             self._note_begin(wrapper)
         if effect.unclear or effect.control:
             self._look_again(unclear=effect.unclear and inside)
@@ -223,9 +239,13 @@ class Transaction:
             # For what others have seen on this connection meanwhile; and the script itself may have
             # ended one transaction and begun the next.
             self.note(writes)
-        self.session.temporary |= effect.temporary
+        if effect.temporary or (effect.drops and self.session.temporary):
+            self.session.made_temporary(effect, inside=inside)
         if ddl or EVERYTHING in writes:
             self.database.schema_changed()
+        if written is not None and invalidated.receivers:
+            # They may write, in what is no part of the transaction that is over.
+            written.announce()
         return result
 
     def failed(self) -> None:
@@ -252,9 +272,9 @@ class Transaction:
             if not driver.in_transaction:
                 self.over()
         elif connection.vendor == "postgresql":
-            if driver.info.transaction_status == _IDLE:
+            if driver.info.transaction_status == IDLE:
                 self.over()
-                if getattr(driver, "status", None) == _BEGUN:
+                if getattr(driver, "status", None) == BEGUN:
                     # psycopg 2 does not see a raw COMMIT: it sends no BEGIN before the next
                     # statement, which so commits by itself.
                     self._doubt()
@@ -279,8 +299,10 @@ class Transaction:
 
     @property
     def _releases_commit(self) -> bool:
-        # On SQLite the first savepoint begins a transaction, and its release commits.
-        return self.connection.vendor == "sqlite" and self.connection.autocommit
+        # On SQLite the first savepoint begins a transaction where none is open, and its release
+        # commits. `atomic` opens one with BEGIN, unless autocommit was off before.
+        connection = self.connection
+        return connection.vendor == "sqlite" and (connection.autocommit or not self.atomic)
 
     def begun(self) -> None:
         """Take note that a transaction may begin with the next statement."""
@@ -302,7 +324,9 @@ class Transaction:
         unknown_isolation = session.unknown_isolation
         if statement.commits:
             self.over()
-        if kind is Kind.SAVEPOINT:
+        if kind is Kind.CONSTRAINTS:
+            self.overlay.forget()
+        elif kind is Kind.SAVEPOINT:
             name = statement.savepoint or ""
             self._savepoints.append((name, dict(self.written), self.changes))
         elif kind is Kind.ROLLBACK_TO:
@@ -361,26 +385,36 @@ class Transaction:
         Raises:
             StoreUnavailable: it may not go on, see `ON_STORE_FAILURE`; the block does not run.
         """
-        tables = frozenset(tables)
-        if not tables:
-            yield
-            return
-        write = Write(self, tables, moment)
+        write = self._written(frozenset(tables), moment)
         try:
             yield
-        finally:
-            write.end()
+        except BaseException as error:
+            if write is not None:
+                write.fail(error)
+            raise
+        if write is not None:
+            write.finish()
+
+    def _written(self, changes: frozenset[str], moment: Moment) -> Write | None:
+        return Write(self, changes, moment) if changes else None
 
     def commit(self, commit: Callable[[], Result]) -> Result:
         """Commit through Django's own `_commit`, or by turning autocommit on."""
+        write = self._written(self.changes, Moment.COMMIT)
         try:
-            with self.writing(self.changes, Moment.COMMIT):
-                result = commit()
-        except BaseException:
+            result = commit()
+        except BaseException as error:
             # What was written stays written: SQLite keeps a transaction open whose COMMIT failed.
             self.failed()
+            if write is not None:
+                write.fail(error)
             raise
+        if write is not None:
+            write.end()
         self.over()
+        if write is not None and invalidated.receivers:
+            # They may write, in what is no part of the transaction that is over.
+            write.announce()
         if self.database.watch.unnamed:
             self.database.watch.clear(self)
         return result

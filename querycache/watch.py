@@ -115,10 +115,13 @@ class Watch:
             return None
         connection = transaction.connection
         try:
-            look = journal.look(connection)
-            serving = self.served.judge(connection, look.named, autocommit=False)
+            with journal.sparing(connection, inside=True):
+                look = journal.look(connection)
+                serving = self.served.judge(connection, look.named, autocommit=False)
         except journal.errors(connection):
             self._proven = False
+            if connection.vendor == "postgresql":
+                return None
             raise
         quiet = self._in_flight or clock() < self._quiet
         whole = not quiet and len(look.rows) < journal.MOST_ROWS
@@ -164,7 +167,10 @@ class Watch:
                     return False
                 # What another connection writes keeps an open transaction of SQLite from writing.
                 alone = connection is not transaction.connection and connection.vendor != "sqlite"
-                clear = self._read(connection, autocommit=alone or not transaction.open)
+                autocommit = alone or not transaction.open
+                inside = connection is transaction.connection and transaction.open
+                with journal.sparing(connection, inside=inside):
+                    clear = self._read(connection, autocommit=autocommit)
         except journal.errors(transaction.connection) as error:
             self._proven = False
             self._say(

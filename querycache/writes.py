@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from querycache.changes import table_of
+from querycache.drivers import may_go_on
 from querycache.journal import Moment
 from querycache.keys import ELSEWHERE
 from querycache.leases import clock
@@ -76,7 +77,34 @@ class Write:
             tell(transaction, self._tables, self._keys, self._lease)
             if self._lease is not None and clock() - self._begun > cache.lease:
                 self._look_back()
-        announce(transaction, self._tables)
+
+    def fail(self, error: BaseException) -> None:
+        """Take note that what was to commit has raised an error, and send the signal.
+
+        Args:
+            error: after some the database may go on, and commit whenever it is done.
+        """
+        keeper = self._transaction.cache.keeper
+        lease = self._lease
+        if (
+            lease is not None
+            and keeper.covers(lease)
+            and may_go_on(self._transaction.connection, error)
+        ):
+            # Nobody will tell when it is over: the lease runs out, as if this process had died.
+            keeper.release(lease)
+        else:
+            self.end()
+        self.announce()
+
+    def finish(self) -> None:
+        """Announce that it is over, and send the signal."""
+        self.end()
+        self.announce()
+
+    def announce(self) -> None:
+        """Send the signal of it, which comes after its `end`: receivers may read and write."""
+        announce(self._transaction, self._tables)
 
     def _look_back(self) -> None:
         """Note a write that ran for so long that its database may name another store by now."""
@@ -92,6 +120,8 @@ def run_alone(
     execute: Callable[[], Result],
     wrapper: CursorWrapper,
     ahead: Ahead | None,
+    *,
+    later: bool,
 ) -> Result:
     """Run a statement that writes and is a transaction of its own.
 
@@ -101,21 +131,26 @@ def run_alone(
         execute: runs it.
         wrapper: Django's cursor, on which it runs.
         ahead: what was announced of it already.
+        later: whether it may go on until its cursor is closed or used again.
 
     Raises:
         StoreUnavailable: it may not go on, see `ON_STORE_FAILURE`; it was not run.
     """
     write = Write(transaction, tables, Moment.ALONE, ahead)
+
     try:
         result = execute()
-    except BaseException:
-        write.end()
+    except BaseException as error:
+        write.fail(error)
         raise
-    if transaction.connection.vendor == "sqlite" and wrapper.description is not None:
-        # INSERT … RETURNING commits once its rows are fetched or its cursor is closed.
-        transaction.session.cursors.finish_with(wrapper, write.end)
+    # SQLite's INSERT … RETURNING commits once its rows are fetched or its cursor is closed.
+    returning = transaction.connection.vendor == "sqlite" and wrapper.description is not None
+    if later or returning:
+        transaction.session.cursors.finish_with(wrapper, write.finish)
     else:
         write.end()
+        if invalidated.receivers:
+            write.announce()
     return result
 
 

@@ -119,8 +119,8 @@ class Writer:
         vars(cache.store).update(begin=began, begin_ahead=began_ahead, end=ended)
         commit = Transaction.commit
 
-        def running_alone(self: Transaction, tables: Any, do: Any, *rest: Any) -> Any:
-            return run_alone(self, tables, stopping(do), *rest)
+        def running_alone(self: Transaction, tables: Any, do: Any, *rest: Any, **named: Any) -> Any:
+            return run_alone(self, tables, stopping(do), *rest, **named)
 
         def committing(self: Transaction, do: Any) -> Any:
             return commit(self, stopping(do) if self.written else do)

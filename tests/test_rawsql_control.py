@@ -75,7 +75,7 @@ CONTROL: list[tuple[tuple[str, ...], str, Statement]] = [
     (PG, "RESET ALL", session("session", "all", "reset all", isolation=True)),
     (PG, "DISCARD ALL", session("session", "discard", "discard all", isolation=True)),
     (PG, "SET LOCAL statement_timeout = 5", HARMLESS),
-    (PG, "SET CONSTRAINTS ALL IMMEDIATE", HARMLESS),
+    (PG, "SET CONSTRAINTS ALL IMMEDIATE", Statement(Kind.CONSTRAINTS)),
     (MY, "SET NAMES utf8mb4", session("session", "names", "set names utf8mb4")),
     (MY, "SET SQL_AUTO_IS_NULL = 0", session(
         "session", "sql_auto_is_null", "set sql_auto_is_null = 0")),

@@ -23,6 +23,8 @@ class Kind(Enum):
     ROLLBACK_TO = "rollback to"
     RELEASE = "release"
     SESSION = "session"
+    #: Has triggers and constraints run now that wait for the end of the transaction.
+    CONSTRAINTS = "constraints"
     HARMLESS = "harmless"
     UNKNOWN = "unknown"
 

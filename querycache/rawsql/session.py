@@ -35,7 +35,7 @@ _HARMLESS_PRAGMAS = words(
 )
 #: Settings of PostgreSQL and MySQL that change how long something takes or what is logged.
 _HARMLESS_SETTINGS = words(
-    "application_name client_min_messages constraints deadlock_timeout"
+    "application_name client_min_messages deadlock_timeout"
     " idle_in_transaction_session_timeout idle_session_timeout lock_timeout"
     " log_min_messages log_min_duration_statement log_statement maintenance_work_mem"
     " statement_timeout synchronous_commit temp_buffers transaction_timeout work_mem"
@@ -210,6 +210,8 @@ def _setting(
 ) -> Statement:
     if r.odd or not all(names):
         return UNKNOWN
+    if names == ["constraints"]:
+        return Statement(Kind.CONSTRAINTS)
     if _HARMLESS_SETTINGS.issuperset(names):
         return Statement(Kind.HARMLESS, reads=reads, functions=functions)
     isolation = any("isolation" in name or name in _ISOLATION_SETTINGS for name in names)
