@@ -47,7 +47,11 @@ class Cursors:
             cursor.close()
             self.finish(cursor)
 
+        former = self._unfinished.get(id(cursor))
         self._unfinished[id(cursor)] = (weakref.ref(wrapper, dropped), end)
+        if former is not None:
+            # The cursor was used again.
+            former[1]()
 
     def finish(self, cursor: Any) -> None:
         """Call what waits for the end of a cursor's statement."""

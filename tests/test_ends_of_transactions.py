@@ -316,6 +316,21 @@ def test_a_statement_that_the_client_has_given_up(
     watch.check_rows()
 
 
+@mariadb
+def test_a_cursor_that_calls_twice(database: str, watch: Watch) -> None:
+    """The first call is over when the second is made, and its lease with it."""
+    execute(database, "DROP PROCEDURE IF EXISTS renames")
+    execute(database, f"CREATE PROCEDURE renames() BEGIN {RENAME}; END")
+    with connections[database].cursor() as cursor:
+        for _ in range(2):
+            cursor.callproc("renames")
+            cursor.nextset()
+        cursor.execute("CALL renames()")
+        cursor.callproc("renames")
+    execute(database, "DROP PROCEDURE renames")
+    watch.check("*")
+
+
 # -- temporary tables -----------------------------------------------------------------------------
 
 _TABLE = {
