@@ -49,7 +49,10 @@ def answers_early(effect: Effect, sql: str | None) -> bool:
         effect: what the statement does.
         sql: its text, None when it could not be told.
     """
-    return sql is None or effect.unclear or ";" in sql or EVERYTHING in effect.writes
+    if sql is None or effect.unclear or ";" in sql:
+        return True
+    # DDL has one result; a cursor that ran it may be kept for long.
+    return EVERYTHING in effect.writes and not effect.ddl
 
 
 def may_go_on(connection: BaseDatabaseWrapper, error: BaseException) -> bool:

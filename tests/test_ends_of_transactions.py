@@ -317,6 +317,15 @@ def test_a_statement_that_the_client_has_given_up(
 
 
 @mariadb
+def test_a_cursor_that_has_run_ddl_and_is_kept(database: str, watch: Watch) -> None:
+    with connections[database].cursor() as cursor:
+        cursor.execute("ALTER TABLE library_thing ADD COLUMN more int")
+        watch.check("*")
+        cursor.execute("ALTER TABLE library_thing DROP COLUMN more")
+        watch.check("*")
+
+
+@mariadb
 def test_a_cursor_that_calls_twice(database: str, watch: Watch) -> None:
     """The first call is over when the second is made, and its lease with it."""
     execute(database, "DROP PROCEDURE IF EXISTS renames")
