@@ -15,7 +15,7 @@ from querycache.keys import EVERYTHING
 from querycache.runtime import runtime
 from querycache.state import transaction_of
 from querycache.targets import Target, resolve
-from querycache.writes import announce, tell
+from querycache.writes import announce, send_if_usable, tell
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
@@ -54,6 +54,7 @@ def invalidate(*targets: Target, using: str | None = None) -> None:
             database.schema_changed()
         transaction.overlay.forget()
         announce(transaction, tables)
+        send_if_usable(transaction)
 
 
 def last_write(*targets: Target, using: str | None = None) -> datetime.datetime | None:

@@ -19,6 +19,7 @@ from querycache.rawsql import text_of
 from querycache.runtime import runtime
 from querycache.state import transaction_of
 from querycache.transactions import Transaction
+from querycache.writes import send_if_usable
 
 
 def executing(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -187,6 +188,8 @@ def copier(self: CursorWrapper, name: str) -> Any:
             yield writer
         if inside:
             transaction.note(effect.writes)
+        if transaction.unannounced:
+            send_if_usable(transaction)
 
     return copy
 

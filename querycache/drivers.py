@@ -40,6 +40,19 @@ def begins_before(connection: BaseDatabaseWrapper, sql: str | None) -> bool:
     return driver is None or driver.in_transaction or bool(sql and _BEGUN_BEFORE.match(sql))
 
 
+def releases_commit(connection: BaseDatabaseWrapper, *, atomic: bool) -> bool:
+    """Tell whether releasing a savepoint may be a commit.
+
+    On SQLite the first savepoint begins a transaction where none is open, and its release commits.
+
+    Args:
+        connection: Django's wrapper.
+        atomic: whether Django's `atomic` has begun the open transaction, with BEGIN; it does not
+            where autocommit was off before.
+    """
+    return connection.vendor == "sqlite" and (connection.autocommit or not atomic)
+
+
 def answers_early(effect: Effect, sql: str | None) -> bool:
     """Tell whether MySQL may still be at a statement whose first result is here.
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from querycache.questions import question
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 logger = logging.getLogger("querycache.functions")
+
+Answer = TypeVar("Answer")
 
 
 class Purity(enum.Enum):
@@ -117,17 +119,12 @@ def purity(connection: BaseDatabaseWrapper, name: str) -> Purity | None:
     """
     if name in VOLATILE or name.startswith("@"):
         return Purity.VOLATILE
+    if name in PURE and connection.vendor not in _OWN:
+        return Purity.PURE
     ask = _CATALOGUES.get(connection.vendor)
     if ask is None:
         return Purity.VOLATILE
-    if connection.needs_rollback:
-        return None
-    try:
-        with question(connection) as cursor:
-            return ask(cursor, name)
-    except connection.Database.Error:  # type: ignore[attr-defined]
-        logger.warning("could not ask %s about the function %s", connection.alias, name)
-        return None
+    return _asked(connection, lambda cursor: ask(cursor, name), f"the function {name}")
 
 
 def own_functions(connection: BaseDatabaseWrapper) -> frozenset[str] | None:
@@ -143,14 +140,24 @@ def own_functions(connection: BaseDatabaseWrapper) -> frozenset[str] | None:
     ask = _OWN.get(connection.vendor)
     if ask is None:
         return frozenset()
+
+    def names(cursor: Any) -> frozenset[str]:
+        cursor.execute(ask)
+        return frozenset(_text(name).casefold() for (name,) in cursor.fetchall())
+
+    return _asked(connection, names, "its functions")
+
+
+def _asked(
+    connection: BaseDatabaseWrapper, ask: Callable[[Any], Answer], about: str
+) -> Answer | None:
     if connection.needs_rollback:
         return None
     try:
         with question(connection) as cursor:
-            cursor.execute(ask)
-            return frozenset(_text(name).casefold() for (name,) in cursor.fetchall())
+            return ask(cursor)
     except connection.Database.Error:  # type: ignore[attr-defined]
-        logger.warning("could not ask %s about its functions", connection.alias)
+        logger.warning("could not ask %s about %s", connection.alias, about)
         return None
 
 
@@ -220,8 +227,6 @@ def _mysql(cursor: Any, name: str) -> Purity:
 
 
 def _sqlite(cursor: Any, name: str) -> Purity:
-    if name in PURE:
-        return Purity.PURE
     if name in _SQLITE_CLOCKS:
         return Purity.VOLATILE
     found = list(

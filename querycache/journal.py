@@ -166,17 +166,11 @@ def sparing(connection: BaseDatabaseWrapper, *, inside: bool) -> Iterator[None]:
         connection: on which the block reads.
         inside: whether a transaction of somebody else's is open on it.
     """
-    if not inside or connection.vendor != "postgresql":
+    if inside and connection.vendor == "postgresql":
+        with _savepoint(connection):
+            yield
+    else:
         yield
-        return
-    _run(connection, "SAVEPOINT querycache_look")
-    try:
-        yield
-    except BaseException:
-        _run(connection, "ROLLBACK TO SAVEPOINT querycache_look")
-        raise
-    finally:
-        _run(connection, "RELEASE SAVEPOINT querycache_look")
 
 
 def exists(connection: BaseDatabaseWrapper) -> bool:
@@ -278,13 +272,8 @@ def record_inside(
     connection: BaseDatabaseWrapper, dependencies: Iterable[str], holder: str
 ) -> None:
     """Do what `record` does in an open transaction, which goes on as it was where that fails."""
-    _run(connection, f"SAVEPOINT {JOURNAL}")
-    try:
+    with _savepoint(connection):
         record(connection, dependencies, holder)
-    except errors(connection):
-        _run(connection, f"ROLLBACK TO SAVEPOINT {JOURNAL}")
-        raise
-    _run(connection, f"RELEASE SAVEPOINT {JOURNAL}")
 
 
 def resolve(connection: BaseDatabaseWrapper, holder: str) -> None:
@@ -343,6 +332,18 @@ def _tables(connection: BaseDatabaseWrapper, dependencies: Iterable[str]) -> dic
 def _parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
     for start in range(0, len(values), _MOST_VALUES):
         yield values[start : start + _MOST_VALUES]
+
+
+@contextmanager
+def _savepoint(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    _run(connection, f"SAVEPOINT {JOURNAL}")
+    try:
+        yield
+    except errors(connection):
+        _run(connection, f"ROLLBACK TO SAVEPOINT {JOURNAL}")
+        raise
+    finally:
+        _run(connection, f"RELEASE SAVEPOINT {JOURNAL}")
 
 
 def _run(connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any] | None = None) -> None:

@@ -26,11 +26,11 @@ class Cursors:
             What waits for the end of the statement that the cursor ran before, if anything does.
         """
         self._open[id(cursor)] = weakref.ref(cursor)
-        return self.used(cursor)
+        return self.used(cursor) if self._unfinished else None
 
     def used(self, cursor: Any) -> Callable[[], None] | None:
         """Return what waits for the end of the statement that a cursor ran before, if anything."""
-        found = self._unfinished.pop(id(cursor), None) if self._unfinished else None
+        found = self._unfinished.pop(id(cursor), None)
         return None if found is None else found[1]
 
     def closed(self, cursor: Any) -> None:

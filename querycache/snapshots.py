@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from querycache.cache import FAILURES
 from querycache.plans import Effect
@@ -101,6 +101,22 @@ class Snapshot:
             self._pinned = True
         else:
             self.lose()
+
+
+def begun_by_hand(transaction: Transaction, cursor: Any) -> Snapshot:
+    """Return what is known of the state of a transaction that a raw BEGIN has begun.
+
+    Args:
+        transaction: of the connection.
+        cursor: the driver's, on which that ran.
+    """
+    snapshot = Snapshot()
+    vendor = transaction.connection.vendor
+    # MySQL's may say WITH CONSISTENT SNAPSHOT. In SQLite's WAL mode a cursor that is still being
+    # read has the connection see the state of its first row.
+    if vendor == "mysql" or (vendor == "sqlite" and transaction.session.cursors.reading(cursor)):
+        snapshot.lose()
+    return snapshot
 
 
 def _is_remote(cache: QueryCache) -> bool:

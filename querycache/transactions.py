@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from querycache.changes import merged, table_of
 from querycache.dependencies import Database
-from querycache.drivers import BEGUN, IDLE, answers_early, begins_before
+from querycache.drivers import BEGUN, IDLE, answers_early, begins_before, releases_commit
 from querycache.journal import Moment
 from querycache.keys import EVERYTHING
 from querycache.overlay import Overlay
 from querycache.plans import Effect
 from querycache.rawsql import Kind, Statement
+from querycache.savepoints import Savepoints
 from querycache.session import Session
-from querycache.signals import invalidated
-from querycache.snapshots import Snapshot, takes_no_state
-from querycache.writes import Write, run_alone, run_inside
+from querycache.snapshots import Snapshot, begun_by_hand, takes_no_state
+from querycache.writes import Write, run_alone, run_inside, send_if_usable
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -101,7 +101,7 @@ class Transaction:
         self._serial = count(1)
         #: The latest serial: tells whether a thread that shares the connection has written.
         self.noted = 0
-        self._savepoints: list[tuple[str, dict[str, int], frozenset[str]]] = []
+        self._savepoints = Savepoints()
         #: What only the open transaction may see.
         self.overlay = Overlay()
         #: What is known of the one state that the open transaction sees, if it sees one.
@@ -195,30 +195,20 @@ class Transaction:
                 result = run_alone(self, writes, execute, wrapper, ahead, later=later)
             if self.open:
                 self.note(writes)
+            if self.unannounced:
+                send_if_usable(self)
             return result
-        written: Write | None = None
         takes = not takes_no_state(effect, sql, vendor)
         if takes:
             self.snapshot.passes(self)
-        if effect.commits(bool(self.written), by_release=self._releases_commit) or (
-            effect.unclear and inside
-        ):
+        by_release = releases_commit(self.connection, atomic=self.atomic)
+        if effect.commits(bool(self.written), by_release=by_release) or (effect.unclear and inside):
             self.note(writes)
             moment = Moment.ALONE
             if inside:
                 moment = Moment.WITHIN if writes or effect.unclear else Moment.COMMIT
-            written = self._written(writes | self.changes, moment)
-            try:
+            with self.writing(writes | self.changes, moment, until=wrapper if later else None):
                 result = execute()
-            except BaseException as error:
-                if written is not None:
-                    written.fail(error)
-                raise
-            if written is not None:
-                if later:
-                    self.session.cursors.finish_with(wrapper, written.end)
-                else:
-                    written.end()
         elif not writes:
             result = execute()
         elif inside or effect.begins:
@@ -232,7 +222,7 @@ class Transaction:
             self.snapshot.lose()
         elif effect.begins and not (inside and vendor == "postgresql"):
             # There it is a warning, and the state stays the one that is seen.
-            self._note_begin(wrapper)
+            self.snapshot = begun_by_hand(self, wrapper.cursor)
         if effect.unclear or effect.control:
             self._look_again(unclear=effect.unclear and inside)
         if writes and self.open:
@@ -243,9 +233,9 @@ class Transaction:
             self.session.made_temporary(effect, inside=inside)
         if ddl or EVERYTHING in writes:
             self.database.schema_changed()
-        if written is not None and invalidated.receivers:
-            # They may write, in what is no part of the transaction that is over.
-            written.announce()
+        if self.unannounced:
+            # Receivers may write, in what is no part of a transaction that is over.
+            send_if_usable(self)
         return result
 
     def failed(self) -> None:
@@ -297,26 +287,9 @@ class Transaction:
             self.written[table_of(change)] = serial
         self.changes = merged(self.changes, changes)
 
-    @property
-    def _releases_commit(self) -> bool:
-        # On SQLite the first savepoint begins a transaction where none is open, and its release
-        # commits. `atomic` opens one with BEGIN, unless autocommit was off before.
-        connection = self.connection
-        return connection.vendor == "sqlite" and (connection.autocommit or not self.atomic)
-
     def begun(self) -> None:
         """Take note that a transaction may begin with the next statement."""
         self.snapshot = Snapshot()
-
-    def _note_begin(self, wrapper: CursorWrapper) -> None:
-        self.begun()
-        vendor = self.connection.vendor
-        # MySQL's may say WITH CONSISTENT SNAPSHOT. In SQLite's WAL mode a cursor that is still
-        # being read has the connection see the state of its first row.
-        if vendor == "mysql" or (
-            vendor == "sqlite" and self.session.cursors.reading(wrapper.cursor)
-        ):
-            self.snapshot.lose()
 
     def _follow(self, statement: Statement, sql: str | None, params: Any) -> None:
         kind = statement.kind
@@ -327,12 +300,11 @@ class Transaction:
         if kind is Kind.CONSTRAINTS:
             self.overlay.forget()
         elif kind is Kind.SAVEPOINT:
-            name = statement.savepoint or ""
-            self._savepoints.append((name, dict(self.written), self.changes))
+            self._savepoints.made(statement.savepoint or "", self.written, self.changes)
         elif kind is Kind.ROLLBACK_TO:
             self._roll_back_to(statement.savepoint or "")
         elif kind is Kind.RELEASE:
-            self._release(statement.savepoint or "")
+            self._savepoints.released(statement.savepoint or "")
         elif kind is Kind.BEGIN:
             self.manual = True
             # MySQL's SET TRANSACTION stands before it. A driver that was given a level says it in
@@ -351,70 +323,65 @@ class Transaction:
             session.changed(statement, sql or "", params, in_transaction=self.open)
 
     def _roll_back_to(self, name: str) -> None:
-        for index in range(len(self._savepoints) - 1, -1, -1):
-            if self._savepoints[index][0] == name:
-                _, written, self.changes = self._savepoints[index]
-                self.written = dict(written)
-                self.session.rolled_back()
-                if self.connection.vendor == "mysql":
-                    # An engine that was not used before the savepoint gives its state up.
-                    self.snapshot.lose()
-                    self.overlay.forget()
-                # The savepoint itself stays.
-                del self._savepoints[index + 1 :]
-                return
-        # A savepoint that we did not see: what was written stays written.
-        self.overlay.forget()
-
-    def _release(self, name: str) -> None:
-        for index in range(len(self._savepoints) - 1, -1, -1):
-            if self._savepoints[index][0] == name:
-                del self._savepoints[index:]
-                return
+        found = self._savepoints.back_to(name)
+        if found is None:
+            # What was written stays written.
+            self.overlay.forget()
+            return
+        self.written, self.changes = found.written, found.changes
+        self.session.rolled_back()
+        if self.connection.vendor == "mysql":
+            # An engine that was not used before the savepoint gives its state up.
+            self.snapshot.lose()
+            self.overlay.forget()
 
     # -- commits -------------------------------------------------------------------------------
 
     @contextmanager
-    def writing(self, tables: Iterable[str], moment: Moment = Moment.ALONE) -> Iterator[None]:
+    def writing(
+        self,
+        tables: Iterable[str],
+        moment: Moment = Moment.ALONE,
+        *,
+        until: CursorWrapper | None = None,
+    ) -> Iterator[None]:
         """Announce a commit of writes to the tables before the block, and its end after it.
 
         Args:
             tables: what is committed.
             moment: what the block has to do with the open transaction.
+            until: the cursor whose statement goes on after the block; None: none does.
 
         Raises:
             StoreUnavailable: it may not go on, see `ON_STORE_FAILURE`; the block does not run.
         """
-        write = self._written(frozenset(tables), moment)
+        tables = frozenset(tables)
+        if not tables:
+            yield
+            return
+        write = Write(self, tables, moment)
         try:
             yield
         except BaseException as error:
-            if write is not None:
-                write.fail(error)
+            write.fail(error)
             raise
-        if write is not None:
-            write.finish()
-
-    def _written(self, changes: frozenset[str], moment: Moment) -> Write | None:
-        return Write(self, changes, moment) if changes else None
+        if until is not None:
+            self.session.cursors.finish_with(until, write.finish)
+        else:
+            write.end()
 
     def commit(self, commit: Callable[[], Result]) -> Result:
         """Commit through Django's own `_commit`, or by turning autocommit on."""
-        write = self._written(self.changes, Moment.COMMIT)
         try:
-            result = commit()
-        except BaseException as error:
+            with self.writing(self.changes, Moment.COMMIT):
+                result = commit()
+        except BaseException:
             # What was written stays written: SQLite keeps a transaction open whose COMMIT failed.
             self.failed()
-            if write is not None:
-                write.fail(error)
             raise
-        if write is not None:
-            write.end()
         self.over()
-        if write is not None and invalidated.receivers:
-            # They may write, in what is no part of the transaction that is over.
-            write.announce()
+        if self.unannounced:
+            send_if_usable(self)
         if self.database.watch.unnamed:
             self.database.watch.clear(self)
         return result
@@ -427,8 +394,7 @@ class Transaction:
                 self.database.schema_changed()
             self.written = {}
             self.changes = frozenset()
-        if self._savepoints:
-            self._savepoints = []
+        self._savepoints.clear()
         self.overlay.forget()
         self.snapshot = Snapshot()
         self.session.transaction_over()

@@ -119,10 +119,9 @@ class Watch:
                 look = journal.look(connection)
                 serving = self.served.judge(connection, look.named, autocommit=False)
         except journal.errors(connection):
+            # Not to this role, or not just now.
             self._proven = False
-            if connection.vendor == "postgresql":
-                return None
-            raise
+            return None
         quiet = self._in_flight or clock() < self._quiet
         whole = not quiet and len(look.rows) < journal.MOST_ROWS
         return whole and serving is Serving.OURS and self._tell(look.rows)

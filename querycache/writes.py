@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from querycache.changes import table_of
 from querycache.drivers import may_go_on
@@ -77,9 +77,11 @@ class Write:
             tell(transaction, self._tables, self._keys, self._lease)
             if self._lease is not None and clock() - self._begun > cache.lease:
                 self._look_back()
+        if invalidated.receivers:
+            announce(transaction, self._tables)
 
     def fail(self, error: BaseException) -> None:
-        """Take note that what was to commit has raised an error, and send the signal.
+        """Announce that it has failed, whatever became of it, and send the signal.
 
         Args:
             error: after some the database may go on, and commit whenever it is done.
@@ -93,18 +95,15 @@ class Write:
         ):
             # Nobody will tell when it is over: the lease runs out, as if this process had died.
             keeper.release(lease)
+            announce(self._transaction, self._tables)
         else:
             self.end()
-        self.announce()
+        send_if_usable(self._transaction)
 
     def finish(self) -> None:
         """Announce that it is over, and send the signal."""
         self.end()
-        self.announce()
-
-    def announce(self) -> None:
-        """Send the signal of it, which comes after its `end`: receivers may read and write."""
-        announce(self._transaction, self._tables)
+        send_if_usable(self._transaction)
 
     def _look_back(self) -> None:
         """Note a write that ran for so long that its database may name another store by now."""
@@ -137,7 +136,6 @@ def run_alone(
         StoreUnavailable: it may not go on, see `ON_STORE_FAILURE`; it was not run.
     """
     write = Write(transaction, tables, Moment.ALONE, ahead)
-
     try:
         result = execute()
     except BaseException as error:
@@ -149,8 +147,6 @@ def run_alone(
         transaction.session.cursors.finish_with(wrapper, write.finish)
     else:
         write.end()
-        if invalidated.receivers:
-            write.announce()
     return result
 
 
@@ -204,18 +200,22 @@ def tell(
 
 
 def announce(transaction: Transaction, tables: frozenset[str]) -> None:
-    """Send the signal `invalidated`, as soon as its receivers can use the connection."""
-    if not invalidated.receivers:
-        return
+    """Have the signal `invalidated` sent, once receivers may read and write.
+
+    Args:
+        transaction: of the connection that wrote.
+        tables: what was written.
+    """
     here = frozenset(table_of(table) for table in tables if not table.startswith(ELSEWHERE))
     transaction.unannounced.append(here)
+
+
+def send_if_usable(transaction: Transaction) -> None:
+    """Send the signals that wait, if receivers can use the connection."""
     connection = transaction.connection
-    if transaction.atomic and not connection.in_atomic_block and not connection.autocommit:
-        # `Atomic.__exit__` commits. A query now would begin another transaction, in which
-        # autocommit cannot be turned on again; the hooks of the commit run when it is.
-        hooks: list[Any] = connection.run_on_commit
-        hooks.insert(0, (set(), lambda: send(transaction), True))
-    else:
+    # `Atomic.__exit__` commits, and then turns autocommit on, which sends them. A query in between
+    # would begin another transaction, in which autocommit cannot be turned on.
+    if not transaction.atomic or connection.in_atomic_block or connection.autocommit:
         send(transaction)
 
 

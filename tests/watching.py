@@ -15,6 +15,9 @@ import querycache
 from tests.environment import add_database, elsewhere, remove_database
 from tests.library.models import Author, Book, Genre, Note, Place, Publisher, Review, Shop, Thing
 
+#: A write that every database understands.
+RENAME = "UPDATE library_genre SET name = 'other' WHERE name = 'crime'"
+
 #: One cacheable query per table.
 TABLES: dict[str, type[Model]] = {
     model._meta.db_table: model
@@ -144,6 +147,17 @@ def execute(using: str, sql: Any, params: Any = None) -> None:
     """Run raw SQL."""
     with connections[using].cursor() as cursor:
         cursor.execute(sql, params)
+
+
+@contextlib.contextmanager
+def autocommit_off(using: str) -> Iterator[Any]:
+    """Turn autocommit off for a while; gives the connection."""
+    connection = connections[using]
+    connection.set_autocommit(False)
+    try:
+        yield connection
+    finally:
+        connection.set_autocommit(True)
 
 
 @contextlib.contextmanager
