@@ -127,7 +127,7 @@ class Planning(Schema):
             if purity is None:
                 return Plan(f"the function {name} could not be looked up"), False
             if purity is not Purity.PURE:
-                # What is one of the database's own is what it is, whatever somebody declares.
+                # Nobody is told to declare a clock or a die, which would stand still then.
                 hint = "" if name in VOLATILE else "; DEPENDS can declare it"
                 return Plan(f"the function {name} {_SAID[purity]}{hint}"), True
         if not named:
