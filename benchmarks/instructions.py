@@ -2,7 +2,8 @@
 
 Times of two processes differ by some percent whatever they do; what they execute does not. valgrind
 counts it: https://valgrind.org/docs/manual/cl-manual.html. Not counted are the kernel and servers,
-nor how long an instruction takes, which is longer where it has to be fetched from memory.
+what querycache does once a second, nor how long an instruction takes, which is longer where it has
+to be fetched from memory.
 """
 
 from __future__ import annotations
